@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHU_RING_DESCRIPTOR_PRIV_H
+#define VHU_RING_DESCRIPTOR_PRIV_H
+
+/*
+ * From descriptors to the segments of a chain, for every layout: order, translation, merging and
+ * sums. The layout reads each descriptor once and hands over what it read.
+ */
+
+#include "common/ring/layout_priv.h"
+
+/* A chain while its descriptors are read. */
+struct vhu_gather {
+	struct vhu_chain *chain;
+	struct iovec *iov;
+	uint32_t n;
+	uint32_t max;	   /* room at iov */
+	uint32_t first;	   /* of the part at work: readable or writable */
+	bool writable;	   /* the writable part has begun */
+	uint64_t bytes[2]; /* readable, writable */
+};
+
+static inline void gather_begin(struct vhu_gather *g, struct vhu_chain *chain)
+{
+	*g = (struct vhu_gather){
+		.chain = chain,
+		.iov = chain->inline_iov,
+		.max = VHU_CHAIN_INLINE,
+	};
+}
+
+/*
+ * Takes in the segment that was written to iov[n]. One that touches the last one makes it longer:
+ * the device may not rely on the framing (virtio 1.3, 2.6.4).
+ */
+static inline void gather_take(struct vhu_gather *g)
+{
+	const struct iovec *piece = &g->iov[g->n];
+
+	if (g->n > g->first) {
+		struct iovec *last = &g->iov[g->n - 1];
+
+		if ((char *)last->iov_base + last->iov_len == piece->iov_base) {
+			last->iov_len += piece->iov_len;
+			return;
+		}
+	}
+	g->n++;
+}
+
+/* For what is not one segment or finds no room. Returns 0 or -EINVAL: malformed. */
+int vhu_gather_pieces(struct vhu_virtqueue *q, struct vhu_gather *g, uint64_t gpa, uint32_t len);
+
+/*
+ * Returns 0 or -EINVAL: malformed. An empty buffer is none, wherever it lies: no rule forbids
+ * it.
+ */
+static inline int gather_add(struct vhu_virtqueue *q, struct vhu_gather *g, uint64_t gpa,
+			     uint32_t len, bool writable)
+{
+	if (writable != g->writable) {
+		if (!writable)
+			return chain_malformed(q, "a readable buffer after a writable one");
+		g->writable = true;
+		g->first = g->n;
+	}
+	g->bytes[writable] += len;
+	if (vhu_memory_translate(q->memory, &q->cache, gpa, len, &g->iov[g->n], g->max - g->n) != 1)
+		return vhu_gather_pieces(q, g, gpa, len);
+	gather_take(g);
+	return 0;
+}
+
+/*
+ * Completes the chain. virtio 1.3, 2.7.5.2: no more than 2^32 bytes in total; and what the device
+ * can write has to fit the used length. The sums cannot overflow: 2^16 lengths of 32 bits at most.
+ */
+static inline int gather_end(struct vhu_virtqueue *q, struct vhu_gather *g)
+{
+	struct vhu_chain *chain = g->chain;
+
+	if (g->bytes[0] + g->bytes[1] > 1ull << 32 || g->bytes[1] > UINT32_MAX)
+		return chain_malformed(q, "more than 4 GiB in one chain");
+	chain->iov = g->iov;
+	chain->n_readable = g->writable ? g->first : g->n;
+	chain->n_writable = g->n - chain->n_readable;
+	chain->readable_bytes = g->bytes[0];
+	chain->writable_bytes = g->bytes[1];
+	return 0;
+}
+
+#endif

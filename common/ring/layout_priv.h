@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHU_RING_LAYOUT_PRIV_H
+#define VHU_RING_LAYOUT_PRIV_H
+
+/*
+ * What a ring layout gives to virtqueue.c. The slots but start, base and is_new are called only
+ * while the queue is started and not broken; a slot may break it.
+ */
+
+#include <errno.h>
+
+#include "common/ring/virtqueue.h"
+
+/* One area in guest memory: its bytes are fixed_bytes + size * entry_bytes. */
+struct vhu_ring_area {
+	uint16_t fixed_bytes;
+	uint16_t entry_bytes;
+	uint16_t align_bytes;
+};
+
+struct vhu_ring_layout {
+	struct vhu_ring_area desc;
+	struct vhu_ring_area driver;
+	struct vhu_ring_area device;
+	bool power_of_two; /* what the size must be */
+
+	/* The areas are known: sets the indices. Returns 0, or -EINVAL for a base out of range. */
+	int (*start)(struct vhu_virtqueue *q, uint32_t base);
+	uint32_t (*base)(const struct vhu_virtqueue *q);
+	bool (*is_new)(const struct vhu_virtqueue *q);
+
+	struct vhu_chain *(*pop)(struct vhu_virtqueue *q);
+	/* Both leave the chain to the caller, who gives it to chain_put(). */
+	void (*unpop)(struct vhu_virtqueue *q, const struct vhu_chain *chain);
+	void (*push)(struct vhu_virtqueue *q, const struct vhu_chain *chain, uint32_t written);
+	bool (*publish)(struct vhu_virtqueue *q);
+	bool (*has_news)(struct vhu_virtqueue *q);
+	bool (*enable_kicks)(struct vhu_virtqueue *q);
+	void (*disable_kicks)(struct vhu_virtqueue *q);
+};
+
+extern const struct vhu_ring_layout vhu_ring_split;
+
+/*
+ * A chain that is not in flight, or NULL: a driver with size entries cannot have more, so
+ * broken.
+ */
+static inline struct vhu_chain *chain_get(struct vhu_virtqueue *q)
+{
+	struct vhu_chain *chain = q->free;
+
+	if (chain) {
+		q->free = chain->next;
+	} else if (q->fresh < q->size) {
+		chain = &q->chains[q->fresh];
+		chain->slot = (uint16_t)q->fresh++;
+	} else {
+		vhu_virtqueue_break(q, "more requests in flight than the queue has entries");
+		return NULL;
+	}
+	q->in_flight++;
+	return chain;
+}
+
+static inline void chain_put(struct vhu_virtqueue *q, struct vhu_chain *chain)
+{
+	chain->next = q->free;
+	q->free = chain;
+	q->in_flight--;
+}
+
+static inline int chain_malformed(struct vhu_virtqueue *q, const char *why)
+{
+	q->why_malformed = why;
+	return -EINVAL;
+}
+
+#endif

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The split virtqueue (virtio 1.3, 2.7). */
+
+#include <assert.h>
+
+#include <linux/virtio_ring.h>
+
+#include "common/base/iov.h"
+#include "common/base/num.h"
+#include "common/memory/access.h"
+#include "common/ring/descriptor_priv.h"
+
+static_assert(sizeof(struct vring_desc) == 16, "virtio 1.3, 2.7.5");
+static_assert(sizeof(struct vring_used_elem) == 8, "virtio 1.3, 2.7.8");
+
+#define PREFETCH_ENTRIES 2
+
+/* Where the descriptors of a chain come from: the ring's table, then perhaps an indirect one. */
+struct table {
+	const char *host; /* NULL when it crosses a border of regions */
+	uint64_t gpa;
+	uint32_t count;
+	bool indirect;
+};
+
+static int split_start(struct vhu_virtqueue *q, uint32_t base)
+{
+	const struct vring_used *used = q->device;
+
+	if (base > UINT16_MAX)
+		return -EINVAL;
+	q->next_avail = q->avail_seen = (uint16_t)base;
+	q->next_used = q->used_published = vhu_load_le16(&used->idx);
+	return 0;
+}
+
+static uint32_t split_base(const struct vhu_virtqueue *q)
+{
+	return q->next_avail;
+}
+
+static bool split_is_new(const struct vhu_virtqueue *q)
+{
+	const struct vring_used *used = q->device;
+
+	return vhu_load_le16(&used->idx) == 0;
+}
+
+static bool split_has_news(struct vhu_virtqueue *q)
+{
+	const struct vring_avail *avail = q->driver;
+	uint16_t idx = vhu_load_acquire_le16(&avail->idx);
+
+	if (idx == q->avail_seen)
+		return false;
+	if ((uint16_t)(idx - q->next_avail) > q->size) {
+		vhu_virtqueue_break(q, "the available index is more than the queue's size ahead");
+		return false;
+	}
+	q->avail_seen = idx;
+	return true;
+}
+
+/* One descriptor of a table that does not lie in one piece (CVE-2018-1059). */
+static int fetch_split(struct vhu_virtqueue *q, const struct table *table, uint32_t i,
+		       struct vring_desc *ret_desc)
+{
+	struct iovec pieces[sizeof(*ret_desc)];
+	struct vhu_iov_cursor cursor;
+	int n;
+
+	n = vhu_memory_translate(q->memory, &q->cache, table->gpa + i * sizeof(*ret_desc),
+				 sizeof(*ret_desc), pieces, ARRAY_SIZE(pieces));
+	if (n < 0)
+		return chain_malformed(q, "an indirect table outside guest memory");
+	vhu_iov_cursor_init(&cursor, pieces, (size_t)n);
+	vhu_iov_read(&cursor, ret_desc, sizeof(*ret_desc));
+	return 0;
+}
+
+static inline int fetch(struct vhu_virtqueue *q, const struct table *table, uint32_t i,
+			struct vring_desc *ret_desc)
+{
+	if (!table->host)
+		return fetch_split(q, table, i, ret_desc);
+	vhu_copy_once(ret_desc, table->host + i * sizeof(*ret_desc), sizeof(*ret_desc));
+	return 0;
+}
+
+/*
+ * Goes on in the table that desc names (virtio 1.3, 2.7.5.3). It may come after direct descriptors
+ * and its own WRITE flag means nothing (2.7.5.3.2).
+ */
+static int enter_table(struct vhu_virtqueue *q, const struct vring_desc *desc, struct table *table)
+{
+	uint64_t gpa = le64toh(desc->addr);
+	uint32_t len = le32toh(desc->len);
+	struct iovec whole;
+	int n;
+
+	if (!q->indirect)
+		return chain_malformed(q, "an indirect table that was not negotiated");
+	if (table->indirect)
+		return chain_malformed(q, "an indirect table within an indirect table");
+	if (le16toh(desc->flags) & VRING_DESC_F_NEXT)
+		return chain_malformed(q, "a descriptor after an indirect table");
+	if (!len || len % sizeof(*desc))
+		return chain_malformed(q, "an indirect table of an odd length");
+	if (len / sizeof(*desc) > q->max_chain)
+		return chain_malformed(q, "an indirect table that is too long");
+	n = vhu_memory_translate(q->memory, &q->cache, gpa, len, &whole, 1);
+	if (n < 0 && n != -E2BIG)
+		return chain_malformed(q, "an indirect table outside guest memory");
+	*table = (struct table){
+		.host = n == 1 ? whole.iov_base : NULL,
+		.gpa = gpa,
+		.count = len / sizeof(*desc),
+		.indirect = true,
+	};
+	return 0;
+}
+
+/* Returns 0, or -EINVAL: malformed. As many descriptors as the table has, then it is a loop. */
+static int read_chain(struct vhu_virtqueue *q, struct vhu_chain *chain)
+{
+	struct table table = { .host = q->desc, .count = q->size };
+	uint32_t i = chain->head, left = q->size;
+	struct vring_desc desc;
+	struct vhu_gather g;
+
+	gather_begin(&g, chain);
+	for (;;) {
+		if (!left--)
+			return chain_malformed(q, "a loop of descriptors");
+		if (fetch(q, &table, i, &desc))
+			return -EINVAL;
+		if (le16toh(desc.flags) & VRING_DESC_F_INDIRECT) {
+			if (enter_table(q, &desc, &table))
+				return -EINVAL;
+			left = table.count;
+			i = 0;
+			continue;
+		}
+		if (gather_add(q, &g, le64toh(desc.addr), le32toh(desc.len),
+			       le16toh(desc.flags) & VRING_DESC_F_WRITE))
+			return -EINVAL;
+		if (!(le16toh(desc.flags) & VRING_DESC_F_NEXT))
+			return gather_end(q, &g);
+		i = le16toh(desc.next);
+		if (i >= table.count)
+			return chain_malformed(q, "a next descriptor outside its table");
+	}
+}
+
+static void split_push(struct vhu_virtqueue *q, const struct vhu_chain *chain, uint32_t written)
+{
+	struct vring_used *used = q->device;
+	struct vring_used_elem *elem = &used->ring[q->next_used & (q->size - 1)];
+
+	elem->id = htole32(chain->head);
+	elem->len = htole32(written);
+	q->next_used++;
+}
+
+/*
+ * Brings in the descriptors of an entry whose turn comes soon: they are in the driver's CPU's
+ * cache. Only a hint, so the head is read again, and checked, when it is its turn.
+ */
+static inline void prefetch(const struct vhu_virtqueue *q)
+{
+	const struct vring_avail *avail = q->driver;
+	const struct vring_desc *desc = q->desc;
+	uint16_t mask = (uint16_t)(q->size - 1), head;
+
+	if ((uint16_t)(q->avail_seen - q->next_avail) <= PREFETCH_ENTRIES)
+		return;
+	head = vhu_load_le16(&avail->ring[(q->next_avail + PREFETCH_ENTRIES) & mask]);
+	__builtin_prefetch(&desc[head & mask]);
+}
+
+/* Takes at most what was available when it began: a driver cannot keep us here. */
+static struct vhu_chain *split_pop(struct vhu_virtqueue *q)
+{
+	const struct vring_avail *avail = q->driver;
+
+	if (q->next_avail == q->avail_seen && !split_has_news(q))
+		return NULL;
+	do {
+		uint16_t head = vhu_load_le16(&avail->ring[q->next_avail & (q->size - 1)]);
+		struct vhu_chain *chain;
+
+		if (head >= q->size) {
+			vhu_virtqueue_break(q, "an available entry that names no descriptor");
+			return NULL;
+		}
+		chain = chain_get(q);
+		if (!chain)
+			return NULL;
+		chain->head = head;
+		prefetch(q);
+		q->next_avail++;
+		if (!read_chain(q, chain))
+			return chain;
+		q->malformed++;
+		split_push(q, chain, 0);
+		chain_put(q, chain);
+	} while (q->next_avail != q->avail_seen);
+	return NULL;
+}
+
+static void split_unpop(struct vhu_virtqueue *q, const struct vhu_chain *chain)
+{
+	(void)chain;
+	q->next_avail--;
+}
+
+static bool split_publish(struct vhu_virtqueue *q)
+{
+	const struct vring_avail *avail = q->driver;
+	struct vring_used *used = q->device;
+	uint16_t old = q->used_published, new = q->next_used;
+	bool signalled = q->signalled;
+
+	if (new == old)
+		return false;
+	vhu_store_release_le16(&used->idx, new);
+	q->used_published = new;
+	q->signalled = true;
+	/* The driver stores its wish and then looks at the index (virtio 1.3, 2.7.7.2, 2.7.10). */
+	vhu_full_barrier();
+	if (!q->event_idx)
+		return !(vhu_load_le16(&avail->flags) & VRING_AVAIL_F_NO_INTERRUPT);
+	/* Who published before us may have gone without the call: the first time always calls. */
+	return vring_need_event(vhu_load_le16(&avail->ring[q->size]), new, old) || !signalled;
+}
+
+static bool split_enable_kicks(struct vhu_virtqueue *q)
+{
+	struct vring_used *used = q->device;
+
+	if (q->event_idx)
+		vhu_store_le16(&used->ring[q->size], q->avail_seen);
+	else
+		vhu_store_le16(&used->flags, 0);
+	/* The driver stores the index and then looks at this (virtio 1.3, 2.7.10, 2.7.13.3). */
+	vhu_full_barrier();
+	return split_has_news(q);
+}
+
+/* With event indices nothing: the one we asked for stays behind, and so is no event. */
+static void split_disable_kicks(struct vhu_virtqueue *q)
+{
+	struct vring_used *used = q->device;
+
+	if (!q->event_idx)
+		vhu_store_le16(&used->flags, VRING_USED_F_NO_NOTIFY);
+}
+
+/* Alignments and sizes: virtio 1.3, 2.7; with the event indices at the ends of both rings. */
+const struct vhu_ring_layout vhu_ring_split = {
+	.desc = { .entry_bytes = 16, .align_bytes = 16 },
+	.driver = { .fixed_bytes = 6, .entry_bytes = 2, .align_bytes = 2 },
+	.device = { .fixed_bytes = 6, .entry_bytes = 8, .align_bytes = 4 },
+	.power_of_two = true,
+	.start = split_start,
+	.base = split_base,
+	.is_new = split_is_new,
+	.pop = split_pop,
+	.unpop = split_unpop,
+	.push = split_push,
+	.publish = split_publish,
+	.has_news = split_has_news,
+	.enable_kicks = split_enable_kicks,
+	.disable_kicks = split_disable_kicks,
+};

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <assert.h>
+#include <errno.h>
+#include <sys/mman.h>
+
+#include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
+
+#include "common/base/num.h"
+#include "common/ring/layout_priv.h"
+
+/*
+ * The longest chain. A driver must not make one longer than the queue (virtio 1.3, 2.7.5.3.1), but
+ * Linux does so with indirect tables where the device's own limits allow it (virtio_gpu's backing
+ * pages on a queue of 64, virtio_blk on one of 128 with a larger seg_max), and QEMU's devices take
+ * up to 1024 whatever the queue's size (VIRTQUEUE_MAX_SIZE, also IOV_MAX). So do we.
+ */
+#define CHAIN_MIN_LIMIT 1024
+/* A buffer that crosses a border of regions needs one segment more; a chain may cross so many. */
+#define REGION_CROSSINGS 64
+
+void vhu_virtqueue_init(struct vhu_virtqueue *q)
+{
+	*q = (struct vhu_virtqueue){ 0 };
+}
+
+static int find_area(const struct vhu_ring_area *area, const struct vhu_memory *memory,
+		     uint64_t uaddr, uint32_t size, void **ret_host)
+{
+	void *host = vhu_memory_from_uaddr(memory, uaddr,
+					   area->fixed_bytes + (uint64_t)size * area->entry_bytes);
+
+	if (!host)
+		return -EFAULT;
+	/* It is in our address space that a misaligned index is torn. */
+	if ((uintptr_t)host % area->align_bytes)
+		return -EINVAL;
+	*ret_host = host;
+	return 0;
+}
+
+static int find_areas(struct vhu_virtqueue *q, const struct vhu_virtqueue_setup *setup,
+		      const struct vhu_memory *memory)
+{
+	const struct vhu_ring_layout *layout = q->layout;
+	void *desc, *driver, *device;
+	int err;
+
+	err = find_area(&layout->desc, memory, setup->desc_uaddr, q->size, &desc);
+	if (!err)
+		err = find_area(&layout->driver, memory, setup->driver_uaddr, q->size, &driver);
+	if (!err)
+		err = find_area(&layout->device, memory, setup->device_uaddr, q->size, &device);
+	if (err)
+		return err;
+	q->desc = desc;
+	q->driver = driver;
+	q->device = device;
+	return 0;
+}
+
+/*
+ * Room for the worst case, which the kernel fills with pages only where they are used: short
+ * chains and a queue that is never full leave nearly all of it untouched.
+ */
+static int allocate(struct vhu_virtqueue *q)
+{
+	uint64_t bytes = q->size *
+			 (sizeof(*q->chains) + (uint64_t)q->max_segments * sizeof(*q->overflow));
+	void *arena;
+
+	if (bytes > SIZE_MAX)
+		return -ENOMEM;
+	arena = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (arena == MAP_FAILED)
+		return -ENOMEM;
+	q->arena_bytes = bytes;
+	q->chains = arena;
+	q->overflow = (struct iovec *)(q->chains + q->size);
+	return 0;
+}
+
+int vhu_virtqueue_start(struct vhu_virtqueue *q, const struct vhu_virtqueue_setup *setup,
+			struct vhu_memory *memory)
+{
+	struct vhu_virtqueue next = {
+		.layout = &vhu_ring_split,
+		.setup = *setup,
+		.size = setup->size,
+		.event_idx = setup->features & 1ull << VIRTIO_RING_F_EVENT_IDX,
+		.indirect = setup->features & 1ull << VIRTIO_RING_F_INDIRECT_DESC,
+		.malformed = q->malformed,
+		.max_chain = (uint32_t)max_u64(setup->size, CHAIN_MIN_LIMIT),
+	};
+	int err;
+
+	assert(!q->memory);
+	if (!setup->size || setup->size > VHU_VIRTQUEUE_MAX_SIZE ||
+	    (next.layout->power_of_two && !is_pow2(setup->size)))
+		return -EINVAL;
+	next.max_segments = next.max_chain + REGION_CROSSINGS;
+	err = find_areas(&next, setup, memory);
+	if (!err)
+		err = next.layout->start(&next, setup->base);
+	if (!err)
+		err = allocate(&next);
+	if (err)
+		return err;
+	next.memory = vhu_memory_ref(memory);
+	*q = next;
+	return 0;
+}
+
+void vhu_virtqueue_stop(struct vhu_virtqueue *q)
+{
+	if (!q->memory)
+		return;
+	assert(!q->in_flight);
+	munmap(q->chains, q->arena_bytes);
+	vhu_memory_unref(q->memory);
+	q->memory = NULL;
+	q->chains = q->free = NULL;
+	q->overflow = NULL;
+	q->desc = q->driver = q->device = NULL;
+}
+
+int vhu_virtqueue_set_addresses(struct vhu_virtqueue *q, const struct vhu_virtqueue_setup *setup)
+{
+	int err = find_areas(q, setup, q->memory);
+
+	if (err)
+		return err;
+	q->setup.desc_uaddr = setup->desc_uaddr;
+	q->setup.driver_uaddr = setup->driver_uaddr;
+	q->setup.device_uaddr = setup->device_uaddr;
+	return 0;
+}
+
+int vhu_virtqueue_set_memory(struct vhu_virtqueue *q, struct vhu_memory *memory)
+{
+	struct vhu_memory *old = q->memory;
+	int err;
+
+	q->memory = vhu_memory_ref(memory);
+	q->cache = (struct vhu_memory_cache){ 0 };
+	err = find_areas(q, &q->setup, memory);
+	if (err) {
+		q->desc = q->driver = q->device = NULL;
+		vhu_virtqueue_break(q, "the ring is no longer in guest memory");
+	}
+	vhu_memory_unref(old);
+	return err ? -EFAULT : 0;
+}
+
+void vhu_virtqueue_set_event_idx(struct vhu_virtqueue *q, bool on)
+{
+	q->event_idx = on;
+}
+
+uint32_t vhu_virtqueue_base(const struct vhu_virtqueue *q)
+{
+	return q->layout ? q->layout->base(q) : 0;
+}
+
+bool vhu_virtqueue_is_new(const struct vhu_virtqueue *q)
+{
+	return q->device && q->layout->is_new(q);
+}
+
+struct vhu_chain *vhu_virtqueue_pop(struct vhu_virtqueue *q)
+{
+	return q->broken ? NULL : q->layout->pop(q);
+}
+
+void vhu_virtqueue_unpop(struct vhu_virtqueue *q, struct vhu_chain *chain)
+{
+	q->layout->unpop(q, chain);
+	chain_put(q, chain);
+}
+
+void vhu_virtqueue_push(struct vhu_virtqueue *q, struct vhu_chain *chain, uint32_t written)
+{
+	assert(written <= chain->writable_bytes);
+	if (!q->broken)
+		q->layout->push(q, chain, written);
+	chain_put(q, chain);
+}
+
+bool vhu_virtqueue_publish(struct vhu_virtqueue *q)
+{
+	return !q->broken && q->layout->publish(q);
+}
+
+bool vhu_virtqueue_has_news(struct vhu_virtqueue *q)
+{
+	return !q->broken && q->layout->has_news(q);
+}
+
+bool vhu_virtqueue_enable_kicks(struct vhu_virtqueue *q)
+{
+	return !q->broken && q->layout->enable_kicks(q);
+}
+
+void vhu_virtqueue_disable_kicks(struct vhu_virtqueue *q)
+{
+	if (!q->broken)
+		q->layout->disable_kicks(q);
+}
+
+void vhu_virtqueue_break(struct vhu_virtqueue *q, const char *why)
+{
+	if (q->broken)
+		return;
+	q->broken = true;
+	q->why_broken = why;
+}
