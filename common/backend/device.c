@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "common/backend/device.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/backend/channel.h"
+#include "common/backend/vring.h"
+#include "common/backend/worker.h"
+#include "common/base/cleanup.h"
+#include "common/base/log.h"
+#include "common/base/num.h"
+#include "common/wire/payload.h"
+#include "common/wire/protocol.h"
+
+/* What the rings and the transport can do, whatever the device (virtio 1.3, 6). */
+#define RING_FEATURES \
+	(VHU_BIT(VHU_F_RING_INDIRECT_DESC) | VHU_BIT(VHU_F_RING_EVENT_IDX) | \
+	 VHU_BIT(VHU_F_PROTOCOL_FEATURES) | VHU_BIT(VHU_F_VERSION_1))
+/* Bits that are the framework's to offer or not, never a device's. */
+#define RESERVED_FEATURES \
+	(RING_FEATURES | VHU_BIT(VHU_F_LOG_ALL) | VHU_BIT(VHU_F_ACCESS_PLATFORM) | \
+	 VHU_BIT(VHU_F_RING_PACKED) | VHU_BIT(VHU_F_IN_ORDER) | VHU_BIT(VHU_F_RING_RESET))
+
+#define BASE_PROTOCOL_FEATURES \
+	(VHU_BIT(VHU_PROTOCOL_F_MQ) | VHU_BIT(VHU_PROTOCOL_F_REPLY_ACK) | \
+	 VHU_BIT(VHU_PROTOCOL_F_BACKEND_REQ) | VHU_BIT(VHU_PROTOCOL_F_RESET_DEVICE) | \
+	 VHU_BIT(VHU_PROTOCOL_F_CONFIGURE_MEM_SLOTS) | VHU_BIT(VHU_PROTOCOL_F_STATUS))
+
+static void lock_write(struct vhu_device *device)
+{
+	if (device->ops->locking == VHU_LOCK_MUTEX)
+		pthread_mutex_lock(&device->lock.mutex);
+	else if (device->ops->locking == VHU_LOCK_RWLOCK)
+		pthread_rwlock_wrlock(&device->lock.rwlock);
+}
+
+static void lock_read(struct vhu_device *device)
+{
+	if (device->ops->locking == VHU_LOCK_MUTEX)
+		pthread_mutex_lock(&device->lock.mutex);
+	else if (device->ops->locking == VHU_LOCK_RWLOCK)
+		pthread_rwlock_rdlock(&device->lock.rwlock);
+}
+
+static void unlock(struct vhu_device *device)
+{
+	if (device->ops->locking == VHU_LOCK_MUTEX)
+		pthread_mutex_unlock(&device->lock.mutex);
+	else if (device->ops->locking == VHU_LOCK_RWLOCK)
+		pthread_rwlock_unlock(&device->lock.rwlock);
+}
+
+static void lock_init(struct vhu_device *device)
+{
+	if (device->ops->locking == VHU_LOCK_MUTEX)
+		pthread_mutex_init(&device->lock.mutex, NULL);
+	else if (device->ops->locking == VHU_LOCK_RWLOCK)
+		pthread_rwlock_init(&device->lock.rwlock, NULL);
+}
+
+static void lock_finish(struct vhu_device *device)
+{
+	if (device->ops->locking == VHU_LOCK_MUTEX)
+		pthread_mutex_destroy(&device->lock.mutex);
+	else if (device->ops->locking == VHU_LOCK_RWLOCK)
+		pthread_rwlock_destroy(&device->lock.rwlock);
+}
+
+static uint64_t all_queues(const struct vhu_device *device)
+{
+	return UINT64_MAX >> (VHU_MAX_QUEUES - device->n_queues);
+}
+
+/* Every queue must be in exactly one mask. */
+static unsigned ask_masks(struct vhu_device *device, uint64_t masks[VHU_MAX_WORKERS])
+{
+	uint64_t seen = 0;
+	unsigned n = 1;
+
+	masks[0] = all_queues(device);
+	if (device->ops->queues_per_thread)
+		n = device->ops->queues_per_thread(device, masks);
+	if (n == 0 || n > VHU_MAX_WORKERS)
+		return 0;
+	for (unsigned i = 0; i < n; i++) {
+		if (!masks[i] || masks[i] & seen)
+			return 0;
+		seen |= masks[i];
+	}
+	return seen == all_queues(device) ? n : 0;
+}
+
+static bool constants_fit(const struct vhu_device *device)
+{
+	return device->n_queues >= 1 && device->n_queues <= VHU_MAX_QUEUES &&
+	       is_pow2(device->queue_size_max) &&
+	       device->queue_size_max <= VHU_VIRTQUEUE_MAX_SIZE;
+}
+
+static void finish_parts(struct vhu_device *device)
+{
+	/* Threads first: nobody may look at a ring that goes. */
+	for (unsigned i = 0; i < device->n_workers; i++)
+		if (device->workers[i].running)
+			vhu_loop_stop(device->workers[i].loop);
+	for (unsigned i = 0; i < device->n_workers; i++) {
+		if (device->workers[i].running)
+			pthread_join(device->workers[i].thread, NULL);
+		device->workers[i].running = false;
+	}
+	for (unsigned i = 0; device->vrings && i < device->n_queues; i++)
+		vhu_vring_finish(&device->vrings[i]);
+	for (unsigned i = 0; i < device->n_workers; i++)
+		vhu_worker_finish(&device->workers[i]);
+	free(device->workers);
+	free(device->vrings);
+	lock_finish(device);
+}
+
+static int make_workers(struct vhu_device *device, const uint64_t *masks, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		int r = vhu_worker_init(&device->workers[i], device, i, masks[i]);
+
+		if (r < 0)
+			return r;
+		device->n_workers = i + 1;
+		for (unsigned q = 0; q < device->n_queues; q++)
+			if (masks[i] & VHU_BIT(q))
+				device->vrings[q].worker = &device->workers[i];
+	}
+	return 0;
+}
+
+static void send_config_change(struct vhu_device *device)
+{
+	device->config_pending = true;
+	if (!device->channel || !device->running || !device->tells_config)
+		return;
+	if (vhu_channel_send(device->channel, VHU_BACKEND_CONFIG_CHANGE_MSG, NULL, 0) == 0)
+		device->config_pending = false;
+}
+
+/* What is posted to main holds a reference: the device may go before main comes to it. */
+static void config_change_posted(struct vhu_call *call)
+{
+	struct vhu_device *device = container_of(call, struct vhu_device, config_call);
+
+	atomic_flag_clear(&device->config_posted);
+	send_config_change(device);
+	vhu_device_unref(device);
+}
+
+static void fault_posted(struct vhu_call *call)
+{
+	struct vhu_device *device = container_of(call, struct vhu_device, fault_call);
+
+	atomic_flag_clear(&device->fault_posted);
+	if (device->memory_faulted)
+		device->memory_faulted(device->session);
+	vhu_device_unref(device);
+}
+
+int vhu_device_init(struct vhu_device *device, const struct vhu_device_ops *ops)
+{
+	uint64_t masks[VHU_MAX_WORKERS] = { 0 };
+	unsigned n_workers;
+	int r;
+
+	memset(device, 0, sizeof(*device));
+	device->ops = ops;
+	atomic_init(&device->refs, 1);
+	device->n_queues = ops->num_queues(device);
+	device->queue_size_max = ops->max_queue_size(device);
+	if (!constants_fit(device))
+		return -EINVAL;
+	n_workers = ask_masks(device, masks);
+	if (!n_workers || (ops->locking == VHU_LOCK_WORKER && n_workers > 1))
+		return -EINVAL;
+
+	device->poll_max_ns = VHU_POLL_DEFAULT_NS;
+	device->config_call.fn = config_change_posted;
+	device->fault_call.fn = fault_posted;
+	lock_init(device);
+	device->vrings = calloc(device->n_queues, sizeof(*device->vrings));
+	device->workers = calloc(n_workers, sizeof(*device->workers));
+	if (!device->vrings || !device->workers) {
+		finish_parts(device);
+		return -ENOMEM;
+	}
+	for (unsigned i = 0; i < device->n_queues; i++)
+		vhu_vring_init(&device->vrings[i], device, i);
+	r = make_workers(device, masks, n_workers);
+	if (r < 0)
+		finish_parts(device);
+	return r;
+}
+
+struct vhu_device *vhu_device_ref(struct vhu_device *device)
+{
+	atomic_fetch_add_explicit(&device->refs, 1, memory_order_relaxed);
+	return device;
+}
+
+void vhu_device_unref(struct vhu_device *device)
+{
+	if (!device || atomic_fetch_sub_explicit(&device->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	finish_parts(device);
+	if (device->ops->destroy)
+		device->ops->destroy(device);
+}
+
+int vhu_device_attach(struct vhu_device *device, struct vhu_loop *main_loop)
+{
+	device->main_loop = main_loop;
+	if (device->ops->locking == VHU_LOCK_WORKER)
+		return vhu_worker_run(&device->workers[0]);
+	return 0;
+}
+
+void vhu_device_config_changed(struct vhu_device *device)
+{
+	if (!device->main_loop)
+		device->config_pending = true;
+	else if (!atomic_flag_test_and_set(&device->config_posted))
+		vhu_loop_post(device->main_loop, &vhu_device_ref(device)->config_call);
+}
+
+void vhu_device_set_channel(struct vhu_device *device, struct vhu_channel *channel)
+{
+	struct vhu_channel *old = device->channel;
+
+	device->channel = channel ? vhu_channel_ref(channel) : NULL;
+	vhu_channel_unref(old);
+	if (device->config_pending)
+		send_config_change(device);
+}
+
+void vhu_device_set_running(struct vhu_device *device, bool running)
+{
+	device->running = running;
+	if (device->config_pending)
+		send_config_change(device);
+}
+
+uint64_t vhu_device_all_features(struct vhu_device *device)
+{
+	uint64_t bits;
+
+	lock_read(device);
+	bits = device->ops->features(device);
+	unlock(device);
+	return (bits & ~RESERVED_FEATURES) | RING_FEATURES;
+}
+
+uint64_t vhu_device_all_protocol_features(struct vhu_device *device)
+{
+	const struct vhu_device_ops *ops = device->ops;
+	uint64_t bits = BASE_PROTOCOL_FEATURES;
+
+	if (ops->get_config)
+		bits |= VHU_BIT(VHU_PROTOCOL_F_CONFIG);
+	if (ops->get_shared_object)
+		bits |= VHU_BIT(VHU_PROTOCOL_F_SHARED_OBJECT);
+	if (ops->set_device_state_fd && ops->check_device_state)
+		bits |= VHU_BIT(VHU_PROTOCOL_F_DEVICE_STATE);
+	if (ops->protocol_features) {
+		lock_read(device);
+		bits &= ops->protocol_features(device);
+		unlock(device);
+	}
+	return bits;
+}
+
+void vhu_device_acked_features(struct vhu_device *device, uint64_t features)
+{
+	if (!device->ops->acked_features)
+		return;
+	lock_write(device);
+	device->ops->acked_features(device, features);
+	unlock(device);
+}
+
+void vhu_device_reset_device(struct vhu_device *device)
+{
+	if (!device->ops->reset_device)
+		return;
+	lock_write(device);
+	device->ops->reset_device(device);
+	unlock(device);
+}
+
+void vhu_device_set_event_idx(struct vhu_device *device, bool enabled)
+{
+	if (!device->ops->set_event_idx)
+		return;
+	lock_write(device);
+	device->ops->set_event_idx(device, enabled);
+	unlock(device);
+}
+
+int vhu_device_get_config(struct vhu_device *device, uint32_t offset, uint32_t size, uint8_t *buf)
+{
+	int r;
+
+	if (!device->ops->get_config)
+		return -EOPNOTSUPP;
+	if (!range_fits(offset, size, VHU_CONFIG_MAX))
+		return -EINVAL;
+	memset(buf, 0, size);
+	lock_read(device);
+	r = device->ops->get_config(device, offset, size, buf);
+	unlock(device);
+	return r;
+}
+
+int vhu_device_set_config(struct vhu_device *device, uint32_t offset, uint32_t size,
+			  const uint8_t *buf, uint32_t flags)
+{
+	int r;
+
+	if (!device->ops->set_config)
+		return -EOPNOTSUPP;
+	if (!range_fits(offset, size, VHU_CONFIG_MAX) || flags > VHU_CONFIG_MIGRATION)
+		return -EINVAL;
+	lock_write(device);
+	r = device->ops->set_config(device, offset, size, buf, flags);
+	unlock(device);
+	return r;
+}
+
+int vhu_device_update_memory(struct vhu_device *device, struct vhu_memory *memory)
+{
+	int r;
+
+	if (!device->ops->update_memory)
+		return 0;
+	lock_write(device);
+	r = device->ops->update_memory(device, memory);
+	unlock(device);
+	return r;
+}
+
+void vhu_device_set_backend_req_fd(struct vhu_device *device, struct vhu_channel *channel)
+{
+	if (!device->ops->set_backend_req_fd)
+		return;
+	lock_write(device);
+	device->ops->set_backend_req_fd(device, channel);
+	unlock(device);
+}
+
+int vhu_device_get_shared_object(struct vhu_device *device, const uint8_t uuid[16], int *ret_fd)
+{
+	int r;
+
+	if (!device->ops->get_shared_object)
+		return -ENOENT;
+	lock_write(device);
+	r = device->ops->get_shared_object(device, uuid, ret_fd);
+	unlock(device);
+	return r;
+}
+
+int vhu_device_set_gpu_socket(struct vhu_device *device, int fd)
+{
+	int r;
+
+	if (!device->ops->set_gpu_socket)
+		return -EOPNOTSUPP;
+	lock_write(device);
+	r = device->ops->set_gpu_socket(device, fd);
+	unlock(device);
+	return r;
+}
+
+int vhu_device_handle_event(struct vhu_device *device, unsigned event_id, uint32_t epoll_events,
+			    unsigned worker_idx)
+{
+	int r;
+
+	lock_write(device);
+	r = device->ops->handle_event(device, event_id, epoll_events, worker_idx);
+	unlock(device);
+	return r;
+}
+
+int vhu_device_set_device_state_fd(struct vhu_device *device, uint32_t direction, uint32_t phase,
+				   int fd, int *ret_fd)
+{
+	int r;
+
+	if (!device->ops->set_device_state_fd || direction > 1 || phase != 0) {
+		close_fd(&fd);
+		return device->ops->set_device_state_fd ? -EINVAL : -EOPNOTSUPP;
+	}
+	lock_write(device);
+	r = device->ops->set_device_state_fd(device, direction, phase, fd, ret_fd);
+	unlock(device);
+	return r;
+}
+
+int vhu_device_check_device_state(struct vhu_device *device)
+{
+	int r;
+
+	if (!device->ops->check_device_state)
+		return -EOPNOTSUPP;
+	lock_read(device);
+	r = device->ops->check_device_state(device);
+	unlock(device);
+	return r;
+}
+
+int vhu_device_start(struct vhu_device *device, unsigned queue, unsigned size)
+{
+	int r;
+
+	if (!device->ops->start)
+		return 0;
+	lock_write(device);
+	r = device->ops->start(device, queue, size);
+	unlock(device);
+	return r;
+}
+
+void vhu_device_drain(struct vhu_device *device, unsigned queue, enum vhu_drain_reason reason)
+{
+	if (!device->ops->drain)
+		return;
+	lock_write(device);
+	device->ops->drain(device, queue, reason);
+	unlock(device);
+}
+
+void vhu_device_suspended(struct vhu_device *device)
+{
+	if (!device->ops->suspended)
+		return;
+	lock_write(device);
+	device->ops->suspended(device);
+	unlock(device);
+}
+
+void vhu_device_resumed(struct vhu_device *device)
+{
+	if (!device->ops->resumed)
+		return;
+	lock_write(device);
+	device->ops->resumed(device);
+	unlock(device);
+}

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHU_BACKEND_DEVICE_H
+#define VHU_BACKEND_DEVICE_H
+
+/*
+ * The contract between the framework and a device. A device embeds struct vhu_device as its first
+ * member, fills a struct vhu_device_ops and calls vhu_device_init(). The slots are the members of
+ * the rust-vmm trait VhostUserBackend under their names, and a few more behind them.
+ *
+ * Threads. "main" runs the sessions and never blocks. "worker" is one of the device's own threads,
+ * each with the queues that queues_per_thread gave it. "control" is main, or the device's only
+ * worker under VHU_LOCK_WORKER.
+ */
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/loop.h"
+#include "common/memory/map.h"
+#include "common/ring/chain.h"
+
+#define VHU_MAX_QUEUES 64 /* a queue mask is 64 bits */
+#define VHU_MAX_WORKERS VHU_MAX_QUEUES
+
+struct vhu_channel;
+struct vhu_device;
+struct vhu_vring;
+struct vhu_worker;
+
+/* Who keeps the slots of one device apart (rust-vmm: T, Mutex<T>, RwLock<T>). */
+enum vhu_locking {
+	VHU_LOCK_NONE,	 /* the device sees to it */
+	VHU_LOCK_MUTEX,	 /* one slot at a time */
+	VHU_LOCK_RWLOCK, /* slots marked [read] may run together, the rest alone */
+	VHU_LOCK_WORKER, /* one worker, and every slot not marked main runs on it: no lock needed */
+};
+
+enum vhu_drain_reason {
+	VHU_DRAIN_STOP,		  /* GET_VRING_BASE */
+	VHU_DRAIN_RESET,	  /* RESET_DEVICE, RESET_OWNER */
+	VHU_DRAIN_SESSION_GONE,	  /* the front-end closed, or the program ends */
+	VHU_DRAIN_MEMORY_REMOVED, /* the ring goes on afterwards with another memory map */
+};
+
+struct vhu_device_ops {
+	const char *name; /* "blk", for the log */
+	enum vhu_locking locking;
+	/* Requests of a queue complete in the order they were popped (virtio 1.3, 2.7.9). */
+	bool completes_in_order;
+
+	/*
+	 * Required, main [read]. Queues, 1 to VHU_MAX_QUEUES, and the largest size of each, a power
+	 * of two up to 32768. Constant for life.
+	 */
+	unsigned (*num_queues)(struct vhu_device *device);
+	unsigned (*max_queue_size)(struct vhu_device *device);
+
+	/* Required, main [read]. The type's own bits (virtio 1.3, 2.2), constant for life. */
+	uint64_t (*features)(struct vhu_device *device);
+
+	/* Optional, control. What the driver took: a subset of what was offered. May come again. */
+	void (*acked_features)(struct vhu_device *device, uint64_t features);
+
+	/*
+	 * Optional, main [read]. Protocol bits; default: what the slots that are there imply. The
+	 * framework masks them with what it can do.
+	 */
+	uint64_t (*protocol_features)(struct vhu_device *device);
+
+	/*
+	 * Optional, control. Back to the state before the driver's first word (virtio 1.3, 2.4); no
+	 * queue is at work. For RESET_DEVICE, and for a driver that starts anew without one.
+	 */
+	void (*reset_device)(struct vhu_device *device);
+
+	/* Optional, control. Was EVENT_IDX negotiated? The rings know already. */
+	void (*set_event_idx)(struct vhu_device *device, bool enabled);
+
+	/*
+	 * Optional; default: no config space (then CONFIG is not offered). control, get [read].
+	 * offset + size is at most VHU_CONFIG_MAX. get fills all size bytes, zeros past its end.
+	 * set: flags 0 the driver writes, 1 a migration restores (vhost-user, Virtio device config
+	 * space); front-ends rewrite unchanged bytes, which is no error. 0 or negative errno.
+	 */
+	int (*get_config)(struct vhu_device *device, uint32_t offset, uint32_t size, uint8_t *buf);
+	int (*set_config)(struct vhu_device *device, uint32_t offset, uint32_t size,
+			  const uint8_t *buf, uint32_t flags);
+
+	/*
+	 * Optional, control. A new map; borrowed (take a reference to keep it). What the device
+	 * translated before is void. A negative errno is told to the front-end; the map holds.
+	 */
+	int (*update_memory)(struct vhu_device *device, struct vhu_memory *memory);
+
+	/*
+	 * Optional; default: the framework alone uses it. control. The channel to the front-end,
+	 * borrowed (take a reference to keep it); NULL when it is gone.
+	 */
+	void (*set_backend_req_fd)(struct vhu_device *device, struct vhu_channel *channel);
+
+	/*
+	 * Optional; default: none is found. control. The caller owns *ret_fd. -ENOENT when the UUID
+	 * is not known (vhost-user, VHOST_USER_GET_SHARED_OBJECT).
+	 */
+	int (*get_shared_object)(struct vhu_device *device, const uint8_t uuid[16], int *ret_fd);
+
+	/* Optional; default: -EOPNOTSUPP. control. Takes fd on 0. May come again. */
+	int (*set_gpu_socket)(struct vhu_device *device, int fd);
+
+	/*
+	 * Optional; default: one worker for all queues. Main, once, [read]. Fills masks[0 ..]
+	 * with the queues of each worker, every queue in exactly one, and returns the number of
+	 * workers.
+	 */
+	unsigned (*queues_per_thread)(struct vhu_device *device, uint64_t masks[VHU_MAX_WORKERS]);
+
+	/*
+	 * Optional; default: the framework's own. Main, once a worker, [read]. An fd, borrowed for
+	 * life, that ends the worker when it becomes readable; -1 for none.
+	 */
+	int (*exit_event)(struct vhu_device *device, unsigned worker_idx);
+
+	/*
+	 * Required, worker. event_id below num_queues is a queue that has requests: pop, work, push
+	 * until vhu_vring_pop() gives NULL; the framework tells the driver afterwards. Ids above
+	 * num_queues are the device's own listeners (vhu_worker_register_listener). A negative
+	 * errno for a queue marks that ring broken; the worker goes on.
+	 */
+	int (*handle_event)(struct vhu_device *device, unsigned event_id, uint32_t epoll_events,
+			    unsigned worker_idx);
+
+	/*
+	 * Optional; default: -EOPNOTSUPP. control. Starts a transfer of the device's state
+	 * through fd (direction 0 save, 1 load) and returns at once. Takes fd. *ret_fd: -1, or
+	 * an fd for the front-end to use instead (vhost-user, Migrating back-end state).
+	 */
+	int (*set_device_state_fd)(struct vhu_device *device, uint32_t direction, uint32_t phase,
+				   int fd, int *ret_fd);
+	/*
+	 * Optional; default: -EOPNOTSUPP. control [read]. How did the transfer end? 0 or
+	 * negative errno.
+	 */
+	int (*check_device_state)(struct vhu_device *device);
+
+	/*
+	 * From here on: not in the trait.
+	 *
+	 * Optional, worker. A queue starts: room for its requests can be made here (size is final
+	 * until drain). A negative errno marks the ring broken.
+	 */
+	int (*start)(struct vhu_device *device, unsigned queue, unsigned size);
+	/*
+	 * Optional; default: nothing is ever in flight between two calls of handle_event.
+	 * worker. No further pop will succeed; every chain that was popped is to be pushed, now
+	 * or soon: the front-end waits for it.
+	 */
+	void (*drain)(struct vhu_device *device, unsigned queue, enum vhu_drain_reason reason);
+	/*
+	 * Optional, control. All rings have stopped: no write to guest memory from now on; the
+	 * first ring is about to start again.
+	 */
+	void (*suspended)(struct vhu_device *device);
+	void (*resumed)(struct vhu_device *device);
+
+	/*
+	 * Required when anything was allocated; the last reference went. Any thread. Frees
+	 * device.
+	 */
+	void (*destroy)(struct vhu_device *device);
+};
+
+struct vhu_device {
+	const struct vhu_device_ops *ops;
+	atomic_uint refs;
+	union {
+		pthread_mutex_t mutex;
+		pthread_rwlock_t rwlock;
+	} lock;
+	unsigned n_queues, n_workers; /* constants, asked once */
+	unsigned queue_size_max;
+	struct vhu_vring *vrings;     /* n_queues */
+	struct vhu_worker *workers;   /* n_workers */
+	uint64_t poll_max_ns;	      /* how long a worker polls before it sleeps; adaptive below */
+	struct vhu_loop *main_loop;
+	struct vhu_channel *channel;  /* of the session there is, or NULL; main's */
+	struct vhu_call config_call;
+	atomic_flag config_posted;
+	bool tells_config;	      /* the session took CONFIG; main's */
+	bool config_pending;	      /* a CONFIG_CHANGE waits for the first ring; main's */
+	struct vhu_call fault_call;
+	atomic_flag fault_posted;
+	/* The session's, or NULL; main's: guest memory was missing under an access. */
+	void (*memory_faulted)(void *session);
+	void *session;
+	bool running;		      /* a ring has started and not all have stopped; main's */
+};
+
+#define VHU_POLL_DEFAULT_NS 32000ull
+
+/*
+ * Asks the constants, makes vrings and workers; no thread runs yet. The caller's reference is the
+ * first. -EINVAL when what the slots answer does not fit together; then nothing is left behind and
+ * destroy is not called.
+ */
+int vhu_device_init(struct vhu_device *device, const struct vhu_device_ops *ops);
+struct vhu_device *vhu_device_ref(struct vhu_device *device);
+/* At 0 the workers are stopped and joined, then ops->destroy. NULL is fine. */
+void vhu_device_unref(struct vhu_device *device);
+
+/* Main: from now on the device may be served; loop is borrowed for the device's life. */
+int vhu_device_attach(struct vhu_device *device, struct vhu_loop *main_loop);
+
+/*
+ * For devices. Any thread: the config space has changed. The front-end is told when a session has a
+ * channel and a ring runs, else after the next start; several in a row may be told once.
+ */
+void vhu_device_config_changed(struct vhu_device *device);
+
+/* Main: a session's channel and state of the rings, which decide when CONFIG_CHANGE goes out. */
+void vhu_device_set_channel(struct vhu_device *device, struct vhu_channel *channel);
+void vhu_device_set_running(struct vhu_device *device, bool running);
+
+/* All offered bits: the device's and the framework's. Main. */
+uint64_t vhu_device_all_features(struct vhu_device *device);
+uint64_t vhu_device_all_protocol_features(struct vhu_device *device);
+
+/* Checked wrappers: what the session and the workers call instead of a slot. */
+void vhu_device_acked_features(struct vhu_device *device, uint64_t features);
+void vhu_device_reset_device(struct vhu_device *device);
+void vhu_device_set_event_idx(struct vhu_device *device, bool enabled);
+int vhu_device_get_config(struct vhu_device *device, uint32_t offset, uint32_t size, uint8_t *buf);
+int vhu_device_set_config(struct vhu_device *device, uint32_t offset, uint32_t size,
+			  const uint8_t *buf, uint32_t flags);
+int vhu_device_update_memory(struct vhu_device *device, struct vhu_memory *memory);
+void vhu_device_set_backend_req_fd(struct vhu_device *device, struct vhu_channel *channel);
+int vhu_device_get_shared_object(struct vhu_device *device, const uint8_t uuid[16], int *ret_fd);
+int vhu_device_set_gpu_socket(struct vhu_device *device, int fd);
+int vhu_device_handle_event(struct vhu_device *device, unsigned event_id, uint32_t epoll_events,
+			    unsigned worker_idx);
+int vhu_device_set_device_state_fd(struct vhu_device *device, uint32_t direction, uint32_t phase,
+				   int fd, int *ret_fd);
+int vhu_device_check_device_state(struct vhu_device *device);
+int vhu_device_start(struct vhu_device *device, unsigned queue, unsigned size);
+void vhu_device_drain(struct vhu_device *device, unsigned queue, enum vhu_drain_reason reason);
+void vhu_device_suspended(struct vhu_device *device);
+void vhu_device_resumed(struct vhu_device *device);
+
+#endif

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "common/backend/vring.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "common/backend/worker.h"
+#include "common/base/cleanup.h"
+#include "common/base/fd.h"
+#include "common/wire/protocol.h"
+
+struct vhu_vring *vhu_device_vring(struct vhu_device *device, unsigned queue)
+{
+	return queue < device->n_queues ? &device->vrings[queue] : NULL;
+}
+
+struct vhu_chain *vhu_vring_pop(struct vhu_vring *vring)
+{
+	struct vhu_chain *chain;
+
+	if (!vring->active || !vring->budget)
+		return NULL;
+	chain = vhu_virtqueue_pop(&vring->queue);
+	if (chain)
+		vring->budget--;
+	return chain;
+}
+
+void vhu_vring_unpop(struct vhu_vring *vring, struct vhu_chain *chain)
+{
+	vhu_virtqueue_unpop(&vring->queue, chain);
+}
+
+/* A device without a drain slot has nothing in flight between two events. */
+static void check_drained(struct vhu_vring *vring)
+{
+	struct vhu_errand *errand = vring->draining;
+
+	if (!errand || (vring->queue.in_flight && vring->device->ops->drain))
+		return;
+	vring->draining = NULL;
+	vhu_vring_notify(vring);
+	vhu_errand_done(errand, 0);
+}
+
+void vhu_vring_push(struct vhu_vring *vring, struct vhu_chain *chain, uint32_t written)
+{
+	vhu_virtqueue_push(&vring->queue, chain, written);
+	vhu_counter_add(&vring->requests, 1);
+	if (vring->draining)
+		check_drained(vring);
+}
+
+void vhu_vring_notify(struct vhu_vring *vring)
+{
+	if (!vring->live || !vhu_virtqueue_publish(&vring->queue) || vring->call.fd < 0)
+		return;
+	vhu_notifier_signal(&vring->call);
+	vhu_counter_add(&vring->calls, 1);
+}
+
+void vhu_vring_init(struct vhu_vring *vring, struct vhu_device *device, unsigned index)
+{
+	memset(vring, 0, sizeof(*vring));
+	vring->device = device;
+	vring->index = index;
+	vring->kick_fd = vring->call.fd = vring->err_fd = -1;
+	vring->budget = UINT_MAX;
+	vhu_virtqueue_init(&vring->queue);
+}
+
+void vhu_vring_forget(struct vhu_vring *vring)
+{
+	close_fd(&vring->call.fd);
+	close_fd(&vring->err_fd);
+	memset(&vring->setup, 0, sizeof(vring->setup));
+	vring->has_addr = false;
+	vring->enabled = false;
+}
+
+void vhu_vring_finish(struct vhu_vring *vring)
+{
+	vhu_vring_stop(vring);
+	vhu_vring_forget(vring);
+}
+
+void vhu_vring_break(struct vhu_vring *vring, const char *why)
+{
+	if (atomic_exchange(&vring->broken, true))
+		return;
+	vhu_vring_set_active(vring, false);
+	vhu_log_limited(&vring->log_limit, VHU_LOG_ERROR,
+			"%s: queue %u is broken (%s); it rests until the driver resets the device",
+			vring->device->ops->name, vring->index, why);
+	if (vring->err_fd >= 0)
+		vhu_fd_signal(vring->err_fd);
+}
+
+static void kicked(void *data, uint32_t events)
+{
+	struct vhu_vring *vring = data;
+
+	(void)events;
+	vhu_worker_wake_ring(vring->worker, vring->index);
+}
+
+/*
+ * Edge-triggered, and never read: each write of the driver is an edge, which spares a system call a
+ * kick.
+ */
+int vhu_vring_watch_kick(struct vhu_vring *vring)
+{
+	vhu_source_remove(vring->kick_source);
+	vring->kick_source = NULL;
+	if (vring->kick_fd < 0)
+		return 0;
+	return vhu_loop_add_fd(vring->worker->loop, vring->kick_fd, EPOLLIN | EPOLLET, kicked,
+			       vring, &vring->kick_source);
+}
+
+int vhu_vring_start(struct vhu_vring *vring, struct vhu_memory *memory)
+{
+	int r = vhu_virtqueue_start(&vring->queue, &vring->setup, memory);
+
+	if (r < 0) {
+		vhu_vring_break(vring, "its addresses do not lie in guest memory");
+		return r;
+	}
+	vring->live = true;
+	vring->malformed_told = 0;
+	r = vhu_vring_watch_kick(vring);
+	if (r < 0)
+		vhu_vring_break(vring, "its kick fd cannot be watched");
+	return r;
+}
+
+/* At the first activation, not at the start: a reset may come between the two. */
+static void begin(struct vhu_vring *vring)
+{
+	if (vring->begun || !vring->live || vring->broken)
+		return;
+	vring->begun = true;
+	if (vhu_device_start(vring->device, vring->index, vring->queue.size) < 0)
+		vhu_vring_break(vring, "the device cannot serve it");
+}
+
+void vhu_vring_set_active(struct vhu_vring *vring, bool active)
+{
+	struct vhu_worker *worker = vring->worker;
+	uint64_t bit = VHU_BIT(vring->index);
+
+	if (active)
+		begin(vring);
+	vring->active = active && vring->live && !vring->broken;
+	if (vring->active) {
+		worker->active |= bit;
+		if (vring->kick_fd < 0)
+			worker->kickless |= bit;
+		vhu_worker_wake_ring(worker, vring->index);
+	} else {
+		worker->active &= ~bit;
+		worker->kickless &= ~bit;
+	}
+}
+
+void vhu_vring_drain(struct vhu_vring *vring, enum vhu_drain_reason reason,
+		     struct vhu_errand *errand)
+{
+	vhu_vring_set_active(vring, false);
+	if (!vring->live) {
+		vhu_errand_done(errand, 0);
+		return;
+	}
+	vhu_device_drain(vring->device, vring->index, reason);
+	vring->draining = errand;
+	check_drained(vring);
+}
+
+void vhu_vring_stop(struct vhu_vring *vring)
+{
+	if (vring->live)
+		vring->setup.base = vhu_virtqueue_base(&vring->queue);
+	if (vring->worker)
+		vhu_vring_set_active(vring, false);
+	vhu_source_remove(vring->kick_source);
+	vring->kick_source = NULL;
+	vhu_virtqueue_stop(&vring->queue);
+	close_fd(&vring->kick_fd);
+	close_fd(&vring->call.fd);
+	vring->live = vring->begun = false;
+	atomic_store(&vring->broken, false);
+}
+
+static void tell_malformed(struct vhu_vring *vring)
+{
+	if (vring->queue.malformed == vring->malformed_told)
+		return;
+	vhu_log_limited(&vring->log_limit, VHU_LOG_WARNING,
+			"%s: queue %u: malformed request returned unserved (%s)",
+			vring->device->ops->name, vring->index, vring->queue.why_malformed);
+	vring->malformed_told = vring->queue.malformed;
+}
+
+bool vhu_vring_process(struct vhu_vring *vring)
+{
+	bool more;
+	int r;
+
+	vhu_virtqueue_disable_kicks(&vring->queue);
+	vring->budget = VHU_VRING_BUDGET;
+	r = vhu_device_handle_event(vring->device, vring->index, EPOLLIN, vring->worker->index);
+	more = !vring->budget;
+	vring->budget = UINT_MAX;
+	vhu_counter_add(&vring->passes, 1);
+	vhu_vring_notify(vring);
+	tell_malformed(vring);
+	if (vring->queue.broken)
+		vhu_vring_break(vring, vring->queue.why_broken);
+	else if (r < 0)
+		vhu_vring_break(vring, strerror(-r));
+	if (vhu_memory_faulted(vring->queue.memory))
+		vhu_worker_memory_faulted(vring->worker);
+	return more;
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHU_BACKEND_VRING_H
+#define VHU_BACKEND_VRING_H
+
+/*
+ * A vring: a virtqueue with its kick, call and err fds and its state (vhost-user, Ring states).
+ * What the front-end configures is main's; a started ring belongs to its worker, and main reaches
+ * it by an errand only.
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/backend/device.h"
+#include "common/base/fd.h"
+#include "common/base/log.h"
+#include "common/base/stats.h"
+#include "common/ring/virtqueue.h"
+
+struct vhu_errand;
+struct vhu_source;
+
+/* Requests taken in one go before other rings and main get their turn. */
+#define VHU_VRING_BUDGET 64
+
+struct vhu_vring {
+	struct vhu_device *device;
+	struct vhu_worker *worker;
+	unsigned index;
+
+	/* Main's: what was set, and whether the ring is started (its worker has it). */
+	struct vhu_virtqueue_setup setup;
+	bool has_addr;
+	bool started;
+	bool enabled;
+
+	/* The worker's from start to stop; main's otherwise. */
+	struct vhu_virtqueue queue;
+	int kick_fd, err_fd;	  /* owned, -1 for none */
+	struct vhu_notifier call; /* its fd is owned, -1 for none */
+	struct vhu_source *kick_source;
+	bool live;    /* started, with a working queue */
+	bool begun;   /* the device's start slot has run */
+	bool active;  /* live and enabled: requests are taken */
+	unsigned budget;
+	struct vhu_errand *draining; /* told when nothing is in flight any more */
+	struct vhu_log_limit log_limit;
+	uint64_t malformed_told;
+	atomic_bool broken; /* any thread may look */
+
+	struct vhu_counter requests, passes, calls;
+};
+
+/*
+ * For devices, on the ring's worker. pop: the next request or NULL (nothing there, the pass has had
+ * its share, the ring is stopping or broken): then return from handle_event. The chain is the
+ * device's until push.
+ */
+struct vhu_vring *vhu_device_vring(struct vhu_device *device, unsigned queue);
+struct vhu_chain *vhu_vring_pop(struct vhu_vring *vring);
+/* Puts the last popped chain back. */
+void vhu_vring_unpop(struct vhu_vring *vring, struct vhu_chain *chain);
+/* written: bytes of the writable part that were written. */
+void vhu_vring_push(struct vhu_vring *vring, struct vhu_chain *chain, uint32_t written);
+/*
+ * Shows pushed requests to the driver and calls it if it wants. Done by the framework after each
+ * handle_event; a device calls it when it pushes from elsewhere.
+ */
+void vhu_vring_notify(struct vhu_vring *vring);
+
+/* The framework's own. On main, or by errand on the worker, as session says. */
+void vhu_vring_init(struct vhu_vring *vring, struct vhu_device *device, unsigned index);
+void vhu_vring_finish(struct vhu_vring *vring);
+/* On the worker: takes the ring up; returns 0, or negative errno with the ring broken. */
+int vhu_vring_start(struct vhu_vring *vring, struct vhu_memory *memory);
+/* On the worker: after kick_fd changed. Returns 0 or negative errno of epoll_ctl. */
+int vhu_vring_watch_kick(struct vhu_vring *vring);
+/* On the worker: enabled or disabled; looks at the ring at once. */
+void vhu_vring_set_active(struct vhu_vring *vring, bool active);
+/* On the worker: no further pop; the errand is done when nothing is in flight. */
+void vhu_vring_drain(struct vhu_vring *vring, enum vhu_drain_reason reason,
+		     struct vhu_errand *errand);
+/*
+ * On the worker, drained: leaves the ring; kick and call are closed; setup.base is the next
+ * index.
+ */
+void vhu_vring_stop(struct vhu_vring *vring);
+/* Main, stopped: what the front-end had set goes. */
+void vhu_vring_forget(struct vhu_vring *vring);
+/* On the worker: one pass over a ring that is pending. True when more is left for another pass. */
+bool vhu_vring_process(struct vhu_vring *vring);
+/*
+ * On the worker: err fd, NEEDS_RESET; why is a constant text. The ring is left alone from now
+ * on.
+ */
+void vhu_vring_break(struct vhu_vring *vring, const char *why);
+
+#endif
