@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Features, ownership, status and reset (vhost-user, Feature negotiation; virtio 1.3, 2.1, 2.4). */
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/base/log.h"
+#include "common/session/handlers_priv.h"
+#include "common/session/session_priv.h"
+
+int vhu_handle_get_features(struct vhu_session *session, struct vhu_message *message)
+{
+	(void)message;
+	reply_u64(session, vhu_device_all_features(session->device));
+	return 0;
+}
+
+static bool event_idx(const struct vhu_session *session)
+{
+	return session->features & VHU_BIT(VHU_F_RING_EVENT_IDX);
+}
+
+static void work_event_idx(struct vhu_job *job)
+{
+	if (job->vring->live)
+		vhu_virtqueue_set_event_idx(&job->vring->queue, event_idx(job->session));
+	vhu_errand_done(&job->errand, 0);
+}
+
+static int control_acked(struct vhu_session *session)
+{
+	vhu_device_acked_features(session->device, session->features);
+	vhu_device_set_event_idx(session->device, event_idx(session));
+	return 0;
+}
+
+static int step_acked(struct vhu_session *session)
+{
+	return vhu_session_on_control(session, control_acked, vhu_session_step_result);
+}
+
+int vhu_handle_set_features(struct vhu_session *session, struct vhu_message *message)
+{
+	struct vhu_device *device = session->device;
+	uint64_t features = message->payload.u64;
+	uint64_t unknown = features & ~vhu_device_all_features(device);
+
+	if (unknown) {
+		vhu_error("%s: SET_FEATURES with bits that were not offered: 0x%llx",
+			  device->ops->name, (unsigned long long)unknown);
+		return -EINVAL;
+	}
+	session->features = features;
+	for (unsigned i = 0; i < device->n_queues; i++) {
+		device->vrings[i].setup.features = features;
+		/* Without protocol features there is no SET_VRING_ENABLE (Ring states). */
+		if (!(features & VHU_BIT(VHU_F_PROTOCOL_FEATURES)))
+			device->vrings[i].enabled = true;
+	}
+	return vhu_session_on_rings(session, vhu_session_started(session), work_event_idx,
+				    step_acked);
+}
+
+int vhu_handle_get_protocol_features(struct vhu_session *session, struct vhu_message *message)
+{
+	(void)message;
+	reply_u64(session, vhu_device_all_protocol_features(session->device));
+	return 0;
+}
+
+int vhu_handle_set_protocol_features(struct vhu_session *session, struct vhu_message *message)
+{
+	uint64_t unknown = message->payload.u64 &
+			   ~vhu_device_all_protocol_features(session->device);
+
+	if (unknown) {
+		vhu_error("%s: SET_PROTOCOL_FEATURES with bits that were not offered: 0x%llx",
+			  session->device->ops->name, (unsigned long long)unknown);
+		return -EINVAL;
+	}
+	session->protocol_features = message->payload.u64;
+	session->device->tells_config = has_protocol_feature(session, VHU_PROTOCOL_F_CONFIG);
+	return 0;
+}
+
+int vhu_handle_set_owner(struct vhu_session *session, struct vhu_message *message)
+{
+	(void)session;
+	(void)message;
+	return 0;
+}
+
+int vhu_handle_reset_owner(struct vhu_session *session, struct vhu_message *message)
+{
+	(void)message;
+	for (unsigned i = 0; i < session->device->n_queues; i++)
+		session->device->vrings[i].enabled = false;
+	return vhu_session_stop_rings(session, vhu_session_started(session), VHU_DRAIN_RESET,
+				      vhu_session_step_result);
+}
+
+int vhu_handle_get_queue_num(struct vhu_session *session, struct vhu_message *message)
+{
+	(void)message;
+	reply_u64(session, session->device->n_queues);
+	return 0;
+}
+
+static int control_reset(struct vhu_session *session)
+{
+	vhu_device_reset_device(session->device);
+	return 0;
+}
+
+static int step_reset(struct vhu_session *session)
+{
+	session->reset_seen = true;
+	return vhu_session_on_control(session, control_reset, vhu_session_step_result);
+}
+
+int vhu_handle_reset_device(struct vhu_session *session, struct vhu_message *message)
+{
+	(void)message;
+	session->status = 0;
+	for (unsigned i = 0; i < session->device->n_queues; i++)
+		session->device->vrings[i].enabled = false;
+	return vhu_session_stop_rings(session, vhu_session_started(session), VHU_DRAIN_RESET,
+				      step_reset);
+}
+
+int vhu_handle_set_status(struct vhu_session *session, struct vhu_message *message)
+{
+	if (message->payload.u64 > UINT8_MAX)
+		return -EINVAL;
+	session->status = message->payload.u64;
+	return 0;
+}
+
+int vhu_handle_get_status(struct vhu_session *session, struct vhu_message *message)
+{
+	uint64_t status = session->status;
+
+	(void)message;
+	for (unsigned i = 0; i < session->device->n_queues; i++)
+		if (atomic_load(&session->device->vrings[i].broken))
+			status |= VHU_STATUS_NEEDS_RESET;
+	reply_u64(session, status);
+	return 0;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHU_SESSION_HANDLERS_PRIV_H
+#define VHU_SESSION_HANDLERS_PRIV_H
+
+/* The handlers, by file; the table in session.c says which request is whose. */
+
+#include "common/session/session_priv.h"
+
+int vhu_handle_get_features(struct vhu_session *session, struct vhu_message *message);
+int vhu_handle_set_features(struct vhu_session *session, struct vhu_message *message);
+int vhu_handle_get_protocol_features(struct vhu_session *session, struct vhu_message *message);
+int vhu_handle_set_protocol_features(struct vhu_session *session, struct vhu_message *message);
+int vhu_handle_set_owner(struct vhu_session *session, struct vhu_message *message);
+int vhu_handle_reset_owner(struct vhu_session *session, struct vhu_message *message);
+int vhu_handle_get_queue_num(struct vhu_session *session, struct vhu_message *message);
+int vhu_handle_reset_device(struct vhu_session *session, struct vhu_message *message);
+int vhu_handle_set_status(struct vhu_session *session, struct vhu_message *message);
+int vhu_handle_get_status(struct vhu_session *session, struct vhu_message *message);
+
+int vhu_handle_set_mem_table(struct vhu_session *session, struct vhu_message *message);
+int vhu_handle_get_max_mem_slots(struct vhu_session *session, struct vhu_message *message);
+int vhu_handle_add_mem_reg(struct vhu_session *session, struct vhu_message *message);
+int vhu_handle_rem_mem_reg(struct vhu_session *session, struct vhu_message *message);
+
+int vhu_handle_set_vring_num(struct vhu_session *session, struct vhu_message *message);
+int vhu_handle_set_vring_addr(struct vhu_session *session, struct vhu_message *message);
+int vhu_handle_set_vring_base(struct vhu_session *session, struct vhu_message *message);
+int vhu_handle_get_vring_base(struct vhu_session *session, struct vhu_message *message);
+int vhu_handle_set_vring_kick(struct vhu_session *session, struct vhu_message *message);
+int vhu_handle_set_vring_call(struct vhu_session *session, struct vhu_message *message);
+int vhu_handle_set_vring_err(struct vhu_session *session, struct vhu_message *message);
+int vhu_handle_set_vring_enable(struct vhu_session *session, struct vhu_message *message);
+int vhu_handle_set_vring_endian(struct vhu_session *session, struct vhu_message *message);
+
+int vhu_handle_get_config(struct vhu_session *session, struct vhu_message *message);
+int vhu_handle_set_config(struct vhu_session *session, struct vhu_message *message);
+
+int vhu_handle_set_backend_req_fd(struct vhu_session *session, struct vhu_message *message);
+int vhu_handle_get_shared_object(struct vhu_session *session, struct vhu_message *message);
+int vhu_handle_gpu_set_socket(struct vhu_session *session, struct vhu_message *message);
+
+int vhu_handle_set_device_state_fd(struct vhu_session *session, struct vhu_message *message);
+int vhu_handle_check_device_state(struct vhu_session *session, struct vhu_message *message);
+
+#endif

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHU_SESSION_SESSION_PRIV_H
+#define VHU_SESSION_SESSION_PRIV_H
+
+/*
+ * What the handlers share. A handler gets the message in session->receiver.message, checked against
+ * its rule, and answers with 0 (done), VHU_PARKED (a step is under way), or a negative errno (the
+ * request is refused). Handlers never send: session.c makes the reply from session->reply.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/backend/vring.h"
+#include "common/backend/worker.h"
+#include "common/session/session.h"
+#include "common/wire/message.h"
+#include "common/wire/request.h"
+
+#define VHU_PARKED 1
+
+struct vhu_session;
+
+typedef int (*vhu_handler_fn)(struct vhu_session *session, struct vhu_message *message);
+/* The step after a parked one, on main; returns as a handler does. */
+typedef int (*vhu_step_fn)(struct vhu_session *session);
+
+/* An errand for one ring, or for the control thread. */
+struct vhu_job {
+	struct vhu_errand errand;
+	struct vhu_session *session;
+	struct vhu_vring *vring;
+	int fd; /* for the ring, owned until the work takes it; -1 none */
+};
+
+/* On the ring's worker; ends with vhu_errand_done(&job->errand, result). */
+typedef void (*vhu_ring_work_fn)(struct vhu_job *job);
+/* On the control thread. */
+typedef int (*vhu_control_fn)(struct vhu_session *session);
+
+struct vhu_reply {
+	bool made;
+	union vhu_payload payload;
+	uint32_t size; /* 0: the reply has no payload, which for GET_CONFIG means an error */
+	int fd; /* owned; -1 none */
+};
+
+struct vhu_session {
+	struct vhu_device *device;
+	struct vhu_loop *loop;
+	int fd;
+	struct vhu_source *source;
+	vhu_session_closed_fn closed;
+	void *closed_data;
+	struct vhu_call close_call;
+
+	struct vhu_receiver receiver;
+	const struct vhu_request_rule *rule; /* of the message at hand */
+	struct vhu_reply reply;
+	uint64_t unknown_told; /* mask of unknown or refused requests that were logged */
+
+	uint64_t features;	    /* acked */
+	uint64_t protocol_features; /* acked */
+	uint64_t status;
+	struct vhu_memory *memory;
+	struct vhu_memory *next_memory; /* of the change under way */
+	struct vhu_memory *no_memory;	/* the empty map, for the end */
+	bool reset_seen;		/* RESET_DEVICE since the rings last stopped */
+	bool silent_reset;		/* the start under way is a new driver's */
+
+	/* A step under way. */
+	unsigned outstanding;
+	int step_error; /* the first negative result */
+	vhu_step_fn next;
+	vhu_step_fn after; /* what follows the steps that several handlers share */
+	vhu_control_fn control;
+	uint64_t rings;			/* those the message is about */
+	enum vhu_drain_reason drain_reason;
+	struct vhu_job control_job;
+	struct vhu_job jobs[VHU_MAX_QUEUES];
+
+	bool parked;
+	bool closing;  /* no further message; torn down when nothing is under way */
+	bool tearing;  /* the steps under way are those of the end */
+	int close_error;
+};
+
+static inline struct vhu_message *session_message(struct vhu_session *session)
+{
+	return &session->receiver.message;
+}
+
+static inline void reply_u64(struct vhu_session *session, uint64_t value)
+{
+	session->reply.made = true;
+	session->reply.payload.u64 = value;
+	session->reply.size = sizeof(value);
+}
+
+static inline bool has_protocol_feature(const struct vhu_session *session, unsigned bit)
+{
+	return session->protocol_features & VHU_BIT(bit);
+}
+
+static inline bool wants_ack(const struct vhu_session *session)
+{
+	return has_protocol_feature(session, VHU_PROTOCOL_F_REPLY_ACK) &&
+	       session->receiver.message.header.flags & VHU_FLAG_NEED_REPLY;
+}
+
+/*
+ * The result of a request that failed by what the guest did, not the front-end: told where it
+ * can be told, but no reason to end the session.
+ */
+static inline int guest_error(const struct vhu_session *session, int error)
+{
+	return wants_ack(session) ? error : 0;
+}
+
+/* The rings that are started, as a mask. */
+uint64_t vhu_session_started(const struct vhu_session *session);
+
+/*
+ * Does work for each ring of the mask on its worker, then next on main. Return this from a handler
+ * or a step.
+ */
+int vhu_session_on_rings(struct vhu_session *session, uint64_t rings, vhu_ring_work_fn work,
+			 vhu_step_fn next);
+/* Runs fn on the control thread, then next; its result is in session->step_error. */
+int vhu_session_on_control(struct vhu_session *session, vhu_control_fn fn, vhu_step_fn next);
+/* A last step: the result of the one before. */
+int vhu_session_step_result(struct vhu_session *session);
+
+/*
+ * handle_vring.c: drains and stops those rings; suspends the device when none is left; then
+ * after.
+ */
+int vhu_session_stop_rings(struct vhu_session *session, uint64_t rings,
+			   enum vhu_drain_reason reason, vhu_step_fn after);
+
+#endif
