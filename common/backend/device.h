@@ -126,7 +126,8 @@ struct vhu_device_ops {
 	 * Required, worker. event_id below num_queues is a queue that has requests: pop, work, push
 	 * until vhu_vring_pop() gives NULL; the framework tells the driver afterwards. Ids above
 	 * num_queues are the device's own listeners (vhu_worker_register_listener). A negative
-	 * errno for a queue marks that ring broken; the worker goes on.
+	 * errno for a queue marks that ring broken; the worker goes on. -EFAULT: guest memory is
+	 * not there, and the session ends.
 	 */
 	int (*handle_event)(struct vhu_device *device, unsigned event_id, uint32_t epoll_events,
 			    unsigned worker_idx);
@@ -138,10 +139,7 @@ struct vhu_device_ops {
 	 */
 	int (*set_device_state_fd)(struct vhu_device *device, uint32_t direction, uint32_t phase,
 				   int fd, int *ret_fd);
-	/*
-	 * Optional; default: -EOPNOTSUPP. control [read]. How did the transfer end? 0 or
-	 * negative errno.
-	 */
+	/* Optional; default: -EOPNOTSUPP. control [read]. 0, or how the transfer failed. */
 	int (*check_device_state)(struct vhu_device *device);
 
 	/*

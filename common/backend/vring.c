@@ -49,6 +49,8 @@ void vhu_vring_push(struct vhu_vring *vring, struct vhu_chain *chain, uint32_t w
 {
 	vhu_virtqueue_push(&vring->queue, chain, written);
 	vhu_counter_add(&vring->requests, 1);
+	if (vring->pushed++ % VHU_VRING_NOTIFY_EACH == 0)
+		vhu_vring_notify(vring);
 	if (vring->draining)
 		check_drained(vring);
 }
@@ -154,15 +156,14 @@ void vhu_vring_set_active(struct vhu_vring *vring, bool active)
 	if (active)
 		begin(vring);
 	vring->active = active && vring->live && !vring->broken;
-	if (vring->active) {
-		worker->active |= bit;
-		if (vring->kick_fd < 0)
-			worker->kickless |= bit;
-		vhu_worker_wake_ring(worker, vring->index);
-	} else {
-		worker->active &= ~bit;
-		worker->kickless &= ~bit;
-	}
+	worker->active &= ~bit;
+	worker->kickless &= ~bit;
+	if (!vring->active)
+		return;
+	worker->active |= bit;
+	if (vring->kick_fd < 0)
+		worker->kickless |= bit;
+	vhu_worker_wake_ring(worker, vring->index);
 }
 
 void vhu_vring_drain(struct vhu_vring *vring, enum vhu_drain_reason reason,
@@ -210,6 +211,7 @@ bool vhu_vring_process(struct vhu_vring *vring)
 
 	vhu_virtqueue_disable_kicks(&vring->queue);
 	vring->budget = VHU_VRING_BUDGET;
+	vring->pushed = 0;
 	r = vhu_device_handle_event(vring->device, vring->index, EPOLLIN, vring->worker->index);
 	more = !vring->budget;
 	vring->budget = UINT_MAX;
@@ -218,6 +220,8 @@ bool vhu_vring_process(struct vhu_vring *vring)
 	tell_malformed(vring);
 	if (vring->queue.broken)
 		vhu_vring_break(vring, vring->queue.why_broken);
+	else if (r == -EFAULT)
+		vhu_memory_note_fault(vring->queue.memory);
 	else if (r < 0)
 		vhu_vring_break(vring, strerror(-r));
 	if (vhu_memory_faulted(vring->queue.memory))

@@ -23,6 +23,11 @@ struct vhu_source;
 
 /* Requests taken in one go before other rings and main get their turn. */
 #define VHU_VRING_BUDGET 64
+/*
+ * The driver is told of the first request of a pass and of each so many, not only at its end: while
+ * a driver that slept wakes up, the rest is done. It costs no call where the driver wants none.
+ */
+#define VHU_VRING_NOTIFY_EACH 16
 
 struct vhu_vring {
 	struct vhu_device *device;
@@ -44,6 +49,7 @@ struct vhu_vring {
 	bool begun;   /* the device's start slot has run */
 	bool active;  /* live and enabled: requests are taken */
 	unsigned budget;
+	unsigned pushed; /* in this pass */
 	struct vhu_errand *draining; /* told when nothing is in flight any more */
 	struct vhu_log_limit log_limit;
 	uint64_t malformed_told;

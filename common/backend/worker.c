@@ -36,14 +36,22 @@ static unsigned next_ring(uint64_t *mask)
 	return index;
 }
 
+/* A look at a ring may also find that it is broken: the pass that follows tells. */
+static void note_look(struct vhu_worker *worker, unsigned index, bool news)
+{
+	if (news || worker->device->vrings[index].queue.broken)
+		worker->pending |= VHU_BIT(index);
+}
+
 /* One pass over every ring that is pending. True when some ring was served. */
 static bool process_pending(struct vhu_worker *worker)
 {
 	uint64_t todo = worker->pending & worker->active;
 
+	/* The kick of a ring that is not active is forgotten: activation looks at the ring. */
+	worker->pending = 0;
 	if (!todo)
 		return false;
-	worker->pending = 0;
 	while (todo) {
 		unsigned index = next_ring(&todo);
 
@@ -60,8 +68,8 @@ static bool look_at_rings(struct vhu_worker *worker)
 	while (rings) {
 		unsigned index = next_ring(&rings);
 
-		if (vhu_virtqueue_has_news(&worker->device->vrings[index].queue))
-			worker->pending |= VHU_BIT(index);
+		note_look(worker, index,
+			  vhu_virtqueue_has_news(&worker->device->vrings[index].queue));
 	}
 	return worker->pending;
 }
@@ -98,8 +106,8 @@ static bool ask_for_kicks(struct vhu_worker *worker)
 	while (rings) {
 		unsigned index = next_ring(&rings);
 
-		if (vhu_virtqueue_enable_kicks(&worker->device->vrings[index].queue))
-			worker->pending |= VHU_BIT(index);
+		note_look(worker, index,
+			  vhu_virtqueue_enable_kicks(&worker->device->vrings[index].queue));
 	}
 	return worker->pending;
 }

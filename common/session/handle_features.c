@@ -34,9 +34,22 @@ static int control_acked(struct vhu_session *session)
 	return 0;
 }
 
+/* Without protocol features there is no SET_VRING_ENABLE (Ring states). */
+static bool rings_wait_for_enable(const struct vhu_session *session)
+{
+	return session->features & VHU_BIT(VHU_F_PROTOCOL_FEATURES);
+}
+
+static int step_enable(struct vhu_session *session)
+{
+	return rings_wait_for_enable(session)
+		       ? 0
+		       : vhu_session_activate_rings(session, vhu_session_started(session));
+}
+
 static int step_acked(struct vhu_session *session)
 {
-	return vhu_session_on_control(session, control_acked, vhu_session_step_result);
+	return vhu_session_on_control(session, control_acked, step_enable);
 }
 
 int vhu_handle_set_features(struct vhu_session *session, struct vhu_message *message)
@@ -53,8 +66,7 @@ int vhu_handle_set_features(struct vhu_session *session, struct vhu_message *mes
 	session->features = features;
 	for (unsigned i = 0; i < device->n_queues; i++) {
 		device->vrings[i].setup.features = features;
-		/* Without protocol features there is no SET_VRING_ENABLE (Ring states). */
-		if (!(features & VHU_BIT(VHU_F_PROTOCOL_FEATURES)))
+		if (!rings_wait_for_enable(session))
 			device->vrings[i].enabled = true;
 	}
 	return vhu_session_on_rings(session, vhu_session_started(session), work_event_idx,
@@ -90,13 +102,20 @@ int vhu_handle_set_owner(struct vhu_session *session, struct vhu_message *messag
 	return 0;
 }
 
+static void work_disable(struct vhu_job *job)
+{
+	vhu_vring_set_active(job->vring, false);
+	vhu_errand_done(&job->errand, 0);
+}
+
+/* No more than that: who took it for a reset lost what the front-end still relied on. */
 int vhu_handle_reset_owner(struct vhu_session *session, struct vhu_message *message)
 {
 	(void)message;
 	for (unsigned i = 0; i < session->device->n_queues; i++)
 		session->device->vrings[i].enabled = false;
-	return vhu_session_stop_rings(session, vhu_session_started(session), VHU_DRAIN_RESET,
-				      vhu_session_step_result);
+	return vhu_session_on_rings(session, vhu_session_started(session), work_disable,
+				    vhu_session_step_result);
 }
 
 int vhu_handle_get_queue_num(struct vhu_session *session, struct vhu_message *message)

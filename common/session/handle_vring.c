@@ -214,10 +214,12 @@ static void work_is_new(struct vhu_job *job)
 	vhu_errand_done(&job->errand, new ? 0 : -ESTALE);
 }
 
-/* Takes requests from a started ring; the first one after a suspension resumes the device. */
-static int activate(struct vhu_session *session, unsigned index)
+/* The first activation after a suspension resumes the device. */
+int vhu_session_activate_rings(struct vhu_session *session, uint64_t rings)
 {
-	session->rings = VHU_BIT(index);
+	session->rings = rings;
+	if (!rings)
+		return 0;
 	if (session->device->running)
 		return step_activate(session);
 	return vhu_session_on_rings(session, vhu_session_started(session), work_is_new,
@@ -238,7 +240,7 @@ static int step_started(struct vhu_session *session)
 
 	if (session->step_error < 0 || !vring->enabled)
 		return session->step_error;
-	return activate(session, vring->index);
+	return vhu_session_activate_rings(session, VHU_BIT(vring->index));
 }
 
 static int start(struct vhu_session *session, struct vhu_vring *vring, int fd)
@@ -263,11 +265,14 @@ static int start(struct vhu_session *session, struct vhu_vring *vring, int fd)
 static void work_set_kick(struct vhu_job *job)
 {
 	struct vhu_vring *vring = job->vring;
+	int old_fd = vring->kick_fd; /* open until its source is gone */
 	int r;
 
-	close_fd(&vring->kick_fd);
 	vring->kick_fd = steal_fd(&job->fd);
 	r = vring->live ? vhu_vring_watch_kick(vring) : 0;
+	if (r < 0)
+		vhu_vring_break(vring, "its kick fd cannot be watched");
+	close_fd(&old_fd);
 	vhu_vring_set_active(vring, vring->active);
 	vhu_errand_done(&job->errand, r);
 }
@@ -325,5 +330,6 @@ int vhu_handle_set_vring_enable(struct vhu_session *session, struct vhu_message 
 	vring->enabled = enable;
 	if (!vring->started)
 		return 0;
-	return enable ? activate(session, vring->index) : on_ring(session, work_deactivate);
+	return enable ? vhu_session_activate_rings(session, VHU_BIT(vring->index))
+		      : on_ring(session, work_deactivate);
 }

@@ -137,5 +137,7 @@ int vhu_session_step_result(struct vhu_session *session);
  */
 int vhu_session_stop_rings(struct vhu_session *session, uint64_t rings,
 			   enum vhu_drain_reason reason, vhu_step_fn after);
+/* handle_vring.c: takes requests from those rings, which are started and enabled. */
+int vhu_session_activate_rings(struct vhu_session *session, uint64_t rings);
 
 #endif

@@ -32,19 +32,16 @@ static uint64_t rng_features(struct vhu_device *device)
 	return 0; /* the type has none; the framework adds those of the rings */
 }
 
-static uint32_t fill(const struct iovec *iov, unsigned n) /* returns the bytes written */
+static int fill(const struct iovec *iov, unsigned n) /* returns bytes; -EFAULT: no such memory */
 {
-	uint32_t written = 0;
+	unsigned written = 0, wanted;
 
-	for (; n && written < REQUEST_BYTES; n--, iov++) {
-		size_t wanted = min_u64(iov->iov_len, REQUEST_BYTES - written);
-		ssize_t got = getrandom(iov->iov_base, wanted, 0);
-
-		written += got > 0 ? (uint32_t)got : 0;
-		if (got != (ssize_t)wanted)
-			break;
+	for (; n && written < REQUEST_BYTES; n--, iov++, written += wanted) {
+		wanted = (unsigned)min_u64(iov->iov_len, REQUEST_BYTES - written);
+		if (getrandom(iov->iov_base, wanted, 0) != (ssize_t)wanted)
+			return -EFAULT;
 	}
-	return written;
+	return (int)written;
 }
 
 /* Ring event_id has requests. The framework tells the driver when this returns. */
@@ -53,11 +50,14 @@ static int rng_handle_event(struct vhu_device *device, unsigned event_id, uint32
 {
 	struct vhu_vring *vring = vhu_device_vring(device, event_id);
 	struct vhu_chain *chain;
+	int r = 0;
 
 	(void)epoll_events, (void)worker_idx;
-	while ((chain = vhu_vring_pop(vring)))
-		vhu_vring_push(vring, chain, fill(vhu_chain_writable(chain), chain->n_writable));
-	return 0;
+	while (r >= 0 && (chain = vhu_vring_pop(vring))) {
+		r = fill(vhu_chain_writable(chain), chain->n_writable);
+		vhu_vring_push(vring, chain, r < 0 ? 0 : (uint32_t)r);
+	}
+	return r < 0 ? r : 0;
 }
 
 static void rng_destroy(struct vhu_device *device)
