@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHU_DEVICES_BLK_BLK_PRIV_H
+#define VHU_DEVICES_BLK_BLK_PRIV_H
+
+#include "common/backend/device.h"
+#include "common/base/loop.h"
+#include "devices/blk/image.h"
+#include "devices/blk/request.h"
+
+struct vhu_blk {
+	struct vhu_device device;
+	struct vhu_blk_image image; /* fd -1: none, the null engine */
+	struct vhu_blk_disk disk;
+	struct vhu_blk_stats *stats; /* num_queues */
+	uint64_t features;	     /* offered */
+	unsigned num_queues, queue_size;
+	bool default_writeback;
+	struct vhu_source *watch; /* of the size; while rings run; main's */
+};
+
+#endif
