@@ -102,7 +102,7 @@ static const struct vhu_option rows[] = {
 		  "not",
 	  .parse = vhu_option_choice, .offset = TO(lock), .words = locks },
 	{ .name = "force",
-	  .help = "serve a block device although it is mounted or in use",
+	  .help = "serve a block device although it is mounted, or a disk that another device uses",
 	  .parse = vhu_option_flag, .offset = TO(force) },
 	{ .name = "probe",
 	  .help = "print what the file holds and who holds it, and exit",

@@ -5,7 +5,6 @@
 #include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <linux/fs.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -22,8 +21,8 @@
 /* The largest segment that is asked for; Linux builds requests of 1 to 4 MiB. */
 #define SIZE_MAX_BYTES (1u << 20)
 /* Front-ends have queues of 128 unless told otherwise, and a request must fit with its two ends. */
-#define SEGMENTS_OF_QUEUE(size) ((size) - 2)
-#define USUAL_QUEUE_SIZE 128
+#define USUAL_QUEUE_SIZE 128u
+#define REQUEST_ENDS 2u
 
 #define WATCH_NS NS_PER_SEC
 
@@ -86,13 +85,13 @@ static uint8_t physical_exp(const struct vhu_blk *blk)
 static void fill_config(struct vhu_blk *blk, struct virtio_blk_config *c)
 {
 	const struct vhu_blk_topology *t = &blk->image.topology;
-	uint32_t usual = (uint32_t)min_u64(blk->queue_size, USUAL_QUEUE_SIZE);
+	uint32_t queue_size = (uint32_t)min_u64(blk->queue_size, USUAL_QUEUE_SIZE);
 	uint32_t align = htole32(blk->image.discard_block_bytes / VHU_BLK_SECTOR_BYTES);
 
 	memset(c, 0, sizeof(*c));
 	c->capacity = htole64(atomic_load(&blk->disk.capacity_sectors));
 	c->size_max = htole32(SIZE_MAX_BYTES);
-	c->seg_max = htole32(SEGMENTS_OF_QUEUE(usual));
+	c->seg_max = htole32(queue_size - REQUEST_ENDS);
 	c->blk_size = htole32(blk->image.block_bytes);
 	c->physical_block_exp = physical_exp(blk);
 	c->alignment_offset = (uint8_t)in_blocks(blk, t->alignment_offset, UINT8_MAX);

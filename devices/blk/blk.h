@@ -33,10 +33,10 @@ enum vhu_blk_lock {
 #define VHU_BLK_POLL_AUTO UINT64_MAX
 
 struct vhu_blk_options {
-	const char *file; /* a path, or LABEL=, UUID=, PARTLABEL=, PARTUUID= and a name */
+	const char *file;    /* a path, or LABEL=, UUID=, PARTLABEL=, PARTUUID= and a name */
 	const char *serial;
-	const char *engine; /* "auto", "mmap", "sync", "null" */
-	uint64_t block_size;  /* logical, bytes; 0: the backing's */
+	const char *engine;  /* "auto", "mmap", "sync", "null" */
+	uint64_t block_size; /* logical, bytes; 0: the backing's */
 	uint64_t num_queues;
 	uint64_t queue_size;
 	uint64_t poll_us;

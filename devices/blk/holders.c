@@ -20,9 +20,10 @@ const char *const vhu_blk_hold_words[] = {
 	[VHU_BLK_LOCKED] = "locked by process",
 };
 
-/* One look for those who hold a device. */
+/* One look for those who hold a device or file. */
 struct search {
-	dev_t device;
+	const struct stat *st;
+	dev_t device; /* or a partition of it */
 	vhu_blk_holder_fn *fn;
 	void *data;
 };
@@ -92,8 +93,8 @@ static void each_line(const char *path, void (*look)(const struct search *, char
 	fclose(file);
 }
 
-static void each_entry(const char *folder, void (*look)(const struct search *, const char *folder,
-							const char *name),
+static void each_entry(const char *folder,
+		       void (*look)(const struct search *, const char *folder, const char *name),
 		       const struct search *search)
 {
 	DIR *dir = opendir(folder);
@@ -140,13 +141,27 @@ static void look_at_partition(const struct search *search, const char *folder, c
 	look_at_device(&partition);
 }
 
+static void look_at_loop(const struct search *search, const char *folder, const char *name)
+{
+	char path[VHU_BLK_SYSFS_PATH], file[4096];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/%.64s", folder, name);
+	if (vhu_blk_sysfs_line(path, "loop/backing_file", file, sizeof(file)) == 0 &&
+	    stat(file, &st) == 0 && st.st_dev == search->st->st_dev &&
+	    st.st_ino == search->st->st_ino)
+		search->fn(search->data, VHU_BLK_HELD, name);
+}
+
 void vhu_blk_device_holders(const struct stat *st, vhu_blk_holder_fn *fn, void *data)
 {
-	struct search search = { .device = st->st_rdev, .fn = fn, .data = data };
+	struct search search = { .st = st, .device = st->st_rdev, .fn = fn, .data = data };
 	char folder[VHU_BLK_SYSFS_PATH];
 
-	if (!S_ISBLK(st->st_mode))
+	if (!S_ISBLK(st->st_mode)) {
+		each_entry("/sys/block", look_at_loop, &search);
 		return;
+	}
 	look_at_device(&search);
 	vhu_blk_sysfs_folder(st->st_rdev, folder);
 	each_entry(folder, look_at_partition, &search);
@@ -174,12 +189,6 @@ static bool has_lock_on(const char *fdinfo, const struct stat *st)
 	fclose(file);
 	return found;
 }
-
-struct lock_search {
-	const struct stat *st;
-	vhu_blk_holder_fn *fn;
-	void *data;
-};
 
 static bool process_has_lock(const char *process, const struct stat *st)
 {

@@ -17,7 +17,10 @@ extern const char *const vhu_blk_hold_words[];
 
 typedef void vhu_blk_holder_fn(void *data, enum vhu_blk_hold how, const char *who);
 
-/* Mounts, swap and holders of a block device and of its partitions. Nothing for a file. */
+/*
+ * Mounts, swap and holders of a block device and of its partitions; the loop devices that a file is
+ * behind.
+ */
 void vhu_blk_device_holders(const struct stat *st, vhu_blk_holder_fn *fn, void *data);
 
 /* Processes that have locks on the file or device; those we may look at. */

@@ -16,11 +16,11 @@ struct vhu_blk_image {
 	int fd;	    /* owned */
 	char *path; /* owned; as opened */
 	struct stat st;
-	bool created; /* by us: removed at close */
-	bool fixed;   /* the disk is a part of the file whose size was told */
+	bool created;	       /* by us: removed at close */
+	bool fixed;	       /* the disk is a part of the file whose size was told */
 	uint64_t offset_bytes; /* the disk in the file */
 	uint64_t size_bytes;
-	uint32_t block_bytes; /* logical */
+	uint32_t block_bytes;  /* logical */
 	uint32_t discard_block_bytes;
 	bool can_discard;
 	struct vhu_blk_topology topology;

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,18 +76,21 @@ static const struct {
 int vhu_blk_sysfs_lifetime(const char *disk_folder, struct vhu_blk_lifetime *ret_lifetime)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(lifetime_files); i++) {
-		uint64_t eol, typ_a, typ_b = 0;
+		uint64_t eol, word;
+		int typ_a, typ_b = 0;
 		char line[32];
 
 		if (vhu_blk_sysfs_number(disk_folder, lifetime_files[i].eol, &eol) < 0 ||
 		    vhu_blk_sysfs_line(disk_folder, lifetime_files[i].typ_a, line,
 				       sizeof(line)) < 0)
 			continue;
-		if (sscanf(line, "%" SCNi64 " %" SCNi64, (int64_t *)&typ_a, (int64_t *)&typ_b) < 1)
+		if (sscanf(line, "%i %i", &typ_a, &typ_b) < 1)
 			continue;
-		if (lifetime_files[i].typ_b &&
-		    vhu_blk_sysfs_number(disk_folder, lifetime_files[i].typ_b, &typ_b) < 0)
-			continue;
+		if (lifetime_files[i].typ_b) {
+			if (vhu_blk_sysfs_number(disk_folder, lifetime_files[i].typ_b, &word) < 0)
+				continue;
+			typ_b = (int)word;
+		}
 		*ret_lifetime = (struct vhu_blk_lifetime){
 			.pre_eol_info = (uint16_t)eol,
 			.est_typ_a = (uint16_t)typ_a,

@@ -18,7 +18,7 @@ void vhu_blk_sysfs_disk_folder(dev_t rdev, char path[VHU_BLK_SYSFS_PATH]);
 
 /* The first line of folder/name, without its end. 0 or negative errno. */
 int vhu_blk_sysfs_line(const char *folder, const char *name, char *line, size_t size);
-/* The same as a number; base as of strtoull. */
+/* The same as a number, decimal or with 0x. */
 int vhu_blk_sysfs_number(const char *folder, const char *name, uint64_t *ret_value);
 
 /* How far flash memory is used up, as its kind tells. -EOPNOTSUPP when it does not. */

@@ -21,6 +21,7 @@
 #include "devices/blk/image.h"
 #include "devices/blk/lock.h"
 #include "tests/unit/capture.h"
+#include "tests/unit/loop_device.h"
 
 static char folder[] = "/tmp/vhu-blk-image.XXXXXX";
 
@@ -370,6 +371,50 @@ static void the_bytes_of_qemu(void **state)
 	unlink(path);
 }
 
+static void devices_in_use(void **state)
+{
+	struct vhu_blk_options device = vhu_blk_defaults, file = vhu_blk_defaults;
+	int fd, loop, holder;
+	struct vhu_blk_image image;
+	char path[32];
+
+	(void)state;
+	file.file = make_file("disk", 65536, NULL, 0);
+	fd = open(file.file, O_RDWR | O_CLOEXEC);
+	loop = loop_over(fd, path);
+	close(fd);
+	if (loop < 0) {
+		unlink(file.file);
+		skip();
+	}
+	device.file = path;
+	assert_int_equal(vhu_blk_image_open(&device, &image), 0);
+	assert_int_equal(image.block_bytes, 4096);
+	assert_int_equal(image.size_bytes, 65536);
+	/* It is ours alone. */
+	assert_int_equal(open(path, O_RDWR | O_EXCL | O_CLOEXEC), -1);
+	vhu_blk_image_close(&image);
+
+	/* As a mount holds it. */
+	holder = open(path, O_RDWR | O_EXCL | O_CLOEXEC);
+	assert_true(holder >= 0);
+	refused(&device, -EBUSY, "--force");
+	device.read_only = true;
+	refused(&device, -EBUSY, "--force");
+	device.force = true;
+	assert_int_equal(vhu_blk_image_open(&device, &image), 0);
+	vhu_blk_image_close(&image);
+	close(holder);
+
+	/* The file behind it is in use as well. */
+	refused(&file, -EBUSY, "used by block device loop");
+	file.force = true;
+	assert_int_equal(vhu_blk_image_open(&file, &image), 0);
+	vhu_blk_image_close(&image);
+	close(loop);
+	unlink(file.file);
+}
+
 static void wrong_options(void **state)
 {
 	static const struct {
@@ -423,6 +468,7 @@ int main(void)
 		cmocka_unit_test(serials),
 		cmocka_unit_test(two_users),
 		cmocka_unit_test(the_bytes_of_qemu),
+		cmocka_unit_test(devices_in_use),
 		cmocka_unit_test(wrong_options),
 	};
 

@@ -2,13 +2,12 @@
 
 /* The engines of vhu-blk: the same bytes by each of them, for several queues at once. */
 
-#include <linux/loop.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
 
 #include "devices/blk/copy.h"
 #include "tests/unit/blk_io_rig.h"
+#include "tests/unit/loop_device.h"
 
 #define N_RIGS 4
 #define RANDOM_BYTES (7 * MIB + 512 * 3)
@@ -292,32 +291,10 @@ static void several_queues(void **state)
 	}
 }
 
-/* A loop device with blocks of 4096 bytes over fd; -1 where there are none to be had. */
-static int loop_over(int fd)
-{
-	struct loop_config config = { .fd = (uint32_t)fd, .block_size = 4096 };
-	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC), number, loop = -1;
-	char path[32];
-
-	config.info.lo_flags = LO_FLAGS_AUTOCLEAR;
-	for (int tries = 0; control >= 0 && loop < 0 && tries < 10; tries++) {
-		number = ioctl(control, LOOP_CTL_GET_FREE);
-		snprintf(path, sizeof(path), "/dev/loop%d", number);
-		loop = number < 0 ? -1 : open(path, O_RDWR | O_CLOEXEC);
-		if (loop >= 0 && ioctl(loop, LOOP_CONFIGURE, &config) < 0) {
-			close(loop);
-			loop = -1;
-		}
-	}
-	if (control >= 0)
-		close(control);
-	return loop;
-}
-
 /* Requests are in sectors of 512 bytes, whatever the device's blocks are. */
 static void block_devices(void **state)
 {
-	int fd = disk_file(4 * MIB), loop = loop_over(fd);
+	int fd = disk_file(4 * MIB), loop = loop_over(fd, NULL);
 	struct rig rig;
 
 	(void)state;
