@@ -68,14 +68,15 @@ void vhu_vring_init(struct vhu_vring *vring, struct vhu_device *device, unsigned
 	memset(vring, 0, sizeof(*vring));
 	vring->device = device;
 	vring->index = index;
-	vring->kick_fd = vring->call.fd = vring->err_fd = -1;
+	vring->kick_fd = vring->call_fd = vring->call.fd = vring->err_fd = -1;
 	vring->budget = UINT_MAX;
 	vhu_virtqueue_init(&vring->queue);
 }
 
 void vhu_vring_forget(struct vhu_vring *vring)
 {
-	close_fd(&vring->call.fd);
+	vring->call.fd = -1;
+	close_fd(&vring->call_fd);
 	close_fd(&vring->err_fd);
 	memset(&vring->setup, 0, sizeof(vring->setup));
 	vring->has_addr = false;
@@ -189,7 +190,7 @@ void vhu_vring_stop(struct vhu_vring *vring)
 	vring->kick_source = NULL;
 	vhu_virtqueue_stop(&vring->queue);
 	close_fd(&vring->kick_fd);
-	close_fd(&vring->call.fd);
+	vring->call.fd = -1;
 	vring->live = vring->begun = false;
 	atomic_store(&vring->broken, false);
 }

@@ -27,7 +27,7 @@ struct vhu_source;
  * The driver is told of the first request of a pass and of each so many, not only at its end: while
  * a driver that slept wakes up, the rest is done. It costs no call where the driver wants none.
  */
-#define VHU_VRING_NOTIFY_EACH 16
+#define VHU_VRING_NOTIFY_EACH 8
 
 struct vhu_vring {
 	struct vhu_device *device;
@@ -39,11 +39,12 @@ struct vhu_vring {
 	bool has_addr;
 	bool started;
 	bool enabled;
+	int call_fd; /* owned, -1 for none; closed when the worker has let go of it */
 
 	/* The worker's from start to stop; main's otherwise. */
 	struct vhu_virtqueue queue;
 	int kick_fd, err_fd;	  /* owned, -1 for none */
-	struct vhu_notifier call; /* its fd is owned, -1 for none */
+	struct vhu_notifier call; /* its fd is call_fd */
 	struct vhu_source *kick_source;
 	bool live;    /* started, with a working queue */
 	bool begun;   /* the device's start slot has run */

@@ -105,7 +105,8 @@ int vhu_frontend_set_mem_table(struct vhu_frontend *frontend,
 
 	if (n > VHU_MEM_TABLE_MAX)
 		return -EINVAL;
-	memcpy(table.regions, regions, n * sizeof(*regions));
+	if (n)
+		memcpy(table.regions, regions, n * sizeof(*regions));
 	return vhu_frontend_call(frontend, VHU_SET_MEM_TABLE, &table,
 				 offsetof(struct vhu_mem_table, regions[n]), fds, n, NULL);
 }

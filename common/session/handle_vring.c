@@ -113,10 +113,16 @@ static int step_after(struct vhu_session *session)
 	return session->after(session);
 }
 
+static void set_stopped(struct vhu_vring *vring)
+{
+	vring->started = false;
+	close_fd(&vring->call_fd);
+}
+
 static int step_stopped(struct vhu_session *session)
 {
 	for (uint64_t rings = session->rings; rings; rings &= rings - 1)
-		session->device->vrings[__builtin_ctzll(rings)].started = false;
+		set_stopped(&session->device->vrings[__builtin_ctzll(rings)]);
 	if (!session->device->running || vhu_session_started(session))
 		return step_after(session);
 	vhu_device_set_running(session->device, false);
@@ -279,15 +285,21 @@ static void work_set_kick(struct vhu_job *job)
 
 static void work_set_call(struct vhu_job *job)
 {
-	struct vhu_vring *vring = job->vring;
-	int fd = steal_fd(&job->fd);
-	int r;
+	vhu_errand_done(&job->errand, vhu_notifier_init(&job->vring->call, job->fd));
+}
 
-	close_fd(&vring->call.fd);
-	r = vhu_notifier_init(&vring->call, fd);
-	if (r < 0)
-		close_fd(&fd);
-	vhu_errand_done(&job->errand, r);
+/* The worker has the new one; the old one goes with the message. */
+static int step_call_set(struct vhu_session *session)
+{
+	struct vhu_vring *vring = ring_of(session);
+	struct vhu_job *job = &session->jobs[vring->index];
+	int old_fd = vring->call_fd;
+
+	if (session->step_error < 0)
+		return session->step_error;
+	vring->call_fd = job->fd;
+	job->fd = old_fd;
+	return 0;
 }
 
 static void work_set_err(struct vhu_job *job)
@@ -311,7 +323,8 @@ int vhu_handle_set_vring_kick(struct vhu_session *session, struct vhu_message *m
 int vhu_handle_set_vring_call(struct vhu_session *session, struct vhu_message *message)
 {
 	session->jobs[index_of(session)].fd = vhu_message_steal_fd(message, 0);
-	return on_ring(session, work_set_call);
+	return vhu_session_on_rings(session, VHU_BIT(index_of(session)), work_set_call,
+				    step_call_set);
 }
 
 int vhu_handle_set_vring_err(struct vhu_session *session, struct vhu_message *message)

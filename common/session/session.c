@@ -2,6 +2,7 @@
 #include "common/session/session.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -84,6 +85,13 @@ static void job_back(struct vhu_errand *errand)
 		complete(session, r);
 }
 
+static void ring_work(struct vhu_errand *errand)
+{
+	struct vhu_job *job = container_of(errand, struct vhu_job, errand);
+
+	job->work(job);
+}
+
 int vhu_session_on_rings(struct vhu_session *session, uint64_t rings, vhu_ring_work_fn work,
 			 vhu_step_fn next)
 {
@@ -94,7 +102,8 @@ int vhu_session_on_rings(struct vhu_session *session, uint64_t rings, vhu_ring_w
 		struct vhu_job *job = &session->jobs[__builtin_ctzll(rings)];
 
 		session->outstanding++;
-		job->errand.work = (void (*)(struct vhu_errand *))work;
+		job->work = work;
+		job->errand.work = ring_work;
 		vhu_errand_send(&job->errand, job->vring->worker, session->loop);
 	}
 	return part_done(session);
@@ -171,6 +180,20 @@ static int answer(struct vhu_session *session, int result)
 	return result == -EOPNOTSUPP ? 0 : result;
 }
 
+/*
+ * A call eventfd that the peer has made blocking and filled up holds up its worker: it is emptied.
+ * Only such a one: a call that nobody has looked at yet is an interrupt of the guest.
+ */
+static void unblock_workers(struct vhu_session *session)
+{
+	for (unsigned i = 0; i < session->device->n_queues; i++) {
+		struct pollfd p = { .fd = session->device->vrings[i].call_fd, .events = POLLOUT };
+
+		if (p.fd >= 0 && poll(&p, 1, 0) == 0)
+			vhu_fd_drain(p.fd);
+	}
+}
+
 static void begin_close(struct vhu_session *session, int error)
 {
 	if (session->closing)
@@ -179,10 +202,7 @@ static void begin_close(struct vhu_session *session, int error)
 	session->close_error = error;
 	vhu_source_remove(session->source);
 	session->source = NULL;
-	/* A call eventfd that the peer made blocking and full would hold up its worker. */
-	for (unsigned i = 0; i < session->device->n_queues; i++)
-		if (session->device->vrings[i].call.fd >= 0)
-			vhu_fd_drain(session->device->vrings[i].call.fd);
+	unblock_workers(session);
 	if (!session->parked)
 		tear_down(session);
 }
@@ -264,6 +284,7 @@ static void tear_down(struct vhu_session *session)
 	int r;
 
 	session->tearing = true;
+	unblock_workers(session);
 	r = vhu_session_stop_rings(session, vhu_session_started(session), VHU_DRAIN_SESSION_GONE,
 				   step_gone);
 	if (r == VHU_PARKED)

@@ -25,16 +25,19 @@ typedef int (*vhu_handler_fn)(struct vhu_session *session, struct vhu_message *m
 /* The step after a parked one, on main; returns as a handler does. */
 typedef int (*vhu_step_fn)(struct vhu_session *session);
 
+struct vhu_job;
+/* On the ring's worker; ends with vhu_errand_done(&job->errand, result). */
+typedef void (*vhu_ring_work_fn)(struct vhu_job *job);
+
 /* An errand for one ring, or for the control thread. */
 struct vhu_job {
 	struct vhu_errand errand;
 	struct vhu_session *session;
 	struct vhu_vring *vring;
+	vhu_ring_work_fn work;
 	int fd; /* for the ring, owned until the work takes it; -1 none */
 };
 
-/* On the ring's worker; ends with vhu_errand_done(&job->errand, result). */
-typedef void (*vhu_ring_work_fn)(struct vhu_job *job);
 /* On the control thread. */
 typedef int (*vhu_control_fn)(struct vhu_session *session);
 

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "common/memory/access.h"
+
 /* How a type's function ends when the engine answers later. Other ends are VIRTIO_BLK_S_*. */
 #define STATUS_LATER 256
 
@@ -308,6 +310,17 @@ static void answer_later(struct vhu_blk_io_op *op, int result)
 
 	answer(request, status_of(request, result));
 	request->answered(request);
+}
+
+void vhu_blk_request_prefetch_data(const struct vhu_blk_disk *disk, const struct vhu_chain *chain)
+{
+	struct virtio_blk_outhdr header;
+
+	if (!disk->io->ops->prefetch || !chain->n_readable || chain->iov->iov_len < sizeof(header))
+		return;
+	vhu_copy_once(&header, chain->iov->iov_base, sizeof(header));
+	if (is_on_disk(disk, le64toh(header.sector), VHU_BLK_SECTOR_BYTES))
+		disk->io->ops->prefetch(disk->io, file_offset(disk, le64toh(header.sector)));
 }
 
 bool vhu_blk_request_run(struct vhu_blk_request *request)

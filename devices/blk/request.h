@@ -88,6 +88,17 @@ struct vhu_blk_request {
 };
 
 /*
+ * Hints that a request comes up soon: its header, then (with that in the cache) the data it reads.
+ * Nothing that is read here is relied on.
+ */
+static inline void vhu_blk_request_prefetch_header(const struct vhu_chain *chain)
+{
+	if (chain->n_readable)
+		__builtin_prefetch(chain->iov->iov_base);
+}
+void vhu_blk_request_prefetch_data(const struct vhu_blk_disk *disk, const struct vhu_chain *chain);
+
+/*
  * True: answered, push chain with written. False: answered() will be called, and the request must
  * stay where it is until then.
  */

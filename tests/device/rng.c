@@ -23,7 +23,7 @@ static unsigned rng_num_queues(struct vhu_device *device)
 static unsigned rng_max_queue_size(struct vhu_device *device)
 {
 	(void)device;
-	return 256;
+	return 1024;
 }
 
 static uint64_t rng_features(struct vhu_device *device)
