@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# What a guest test is made of. A test sources this file, starts back-ends, runs guests whose
+# script it gives on standard input, and judges with check; it prints TAP. The programs are taken
+# from $VHU_BUILD. Nothing is left behind: the processes are ended and the folder removed.
+#
+#	VHU_KEEP=1	keeps the folder, with the logs and images
+#	VHU_PARAM=...	more kernel parameters, for a look at what goes on
+#	VHU_GUEST_SECONDS=...	the longest that a guest may live
+#
+# shellcheck shell=bash
+
+set -u -o pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+build=${VHU_BUILD:?the build folder}
+cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/vhu
+dir=$(mktemp -d "${TMPDIR:-/tmp}/vhu-guest.XXXXXX")
+PATH=$PATH:/usr/sbin:/sbin
+
+declare -A backend_pid
+guest_layers=base
+guest_memory=512M
+guest_cpus=2
+guest_kernel=$(echo "$cache"/kernel/boot/vmlinuz-*)
+guest_parameters="console=ttyS0 loglevel=5 panic=-1 mitigations=off nokaslr"
+guest_parameters+=${VHU_PARAM:+ $VHU_PARAM}
+guest_pid=
+guest_seconds=${VHU_GUEST_SECONDS:-240}
+checks=0
+failures=0
+
+if [ ! -e "$guest_kernel" ] || ! command -v qemu-system-x86_64 >/dev/null; then
+	rm -r "$dir"
+	echo "1..0 # SKIP no QEMU or no guest kernel: tests/install.sh brings them"
+	exit 0
+fi
+
+# --- judging -----------------------------------------------------------------------------------
+
+tap_line()
+{
+	checks=$((checks + 1))
+	[ "$1" = ok ] || failures=$((failures + 1))
+	echo "$1 $checks - $2"
+}
+
+diagnose()
+{
+	sed 's/^/# /'
+}
+
+# check NAME COMMAND...
+check()
+{
+	local name=$1
+	shift
+
+	if "$@" >"$dir/check" 2>&1; then
+		tap_line ok "$name"
+	else
+		tap_line "not ok" "$name"
+		{ echo "command: $*"; tail -n 20 "$dir/check"; } | diagnose
+	fi
+}
+
+check_equal()
+{
+	check "$1 ($2)" [ "$2" = "$3" ]
+}
+
+# wait_for SECONDS COMMAND...: true as soon as the command is.
+wait_for()
+{
+	local deadline=$((SECONDS + $1))
+	shift
+
+	until "$@"; do
+		[ "$SECONDS" -lt "$deadline" ] || return 1
+		sleep 0.05
+	done
+}
+
+is_gone()
+{
+	! kill -0 "$1" 2>/dev/null
+}
+
+finish()
+{
+	local pid
+
+	for pid in $guest_pid "${backend_pid[@]}"; do
+		kill "$pid" 2>/dev/null || true
+	done
+	for pid in $guest_pid "${backend_pid[@]}"; do
+		wait_for 5 is_gone "$pid" || kill -9 "$pid" 2>/dev/null || true
+	done
+	if [ -n "${VHU_KEEP:-}" ]; then
+		echo "# kept: $dir"
+	else
+		rm -rf "$dir"
+	fi
+}
+trap finish EXIT
+trap 'exit 1' HUP INT TERM
+
+# The last line of every test.
+finish_test()
+{
+	local name
+
+	for name in "${!backend_pid[@]}"; do
+		backend_stop "$name"
+	done
+	echo "1..$checks"
+	if [ "$failures" -gt 0 ]; then
+		tail -n 20 "$dir"/*.log | diagnose
+		exit 1
+	fi
+	exit 0
+}
+
+# --- back-ends ---------------------------------------------------------------------------------
+
+# backend_start NAME PROGRAM OPTION...: on the socket $dir/NAME.sock
+backend_start()
+{
+	local name=$1 program=$build/$2
+	shift 2
+
+	"$program" --socket "$dir/$name.sock" "$@" >"$dir/$name.log" 2>&1 &
+	backend_pid[$name]=$!
+	wait_for 20 backend_listens_or_gone "$name"
+	[ -S "$dir/$name.sock" ] && return 0
+	diagnose <"$dir/$name.log"
+	echo "Bail out! $program does not start"
+	exit 1
+}
+
+backend_listens_or_gone()
+{
+	[ -S "$dir/$1.sock" ] || is_gone "${backend_pid[$1]}"
+}
+
+blk_start()
+{
+	local name=$1
+	shift
+
+	backend_start "$name" cli/vhu-blk "$@"
+}
+
+# A back-end must have lived until now, end by itself on SIGTERM, and have no complaint of a
+# sanitizer in its log.
+backend_stop()
+{
+	local name=$1 pid=${backend_pid[$1]} status=0
+
+	kill -TERM "$pid" 2>/dev/null
+	wait_for 10 is_gone "$pid" || kill -9 "$pid"
+	wait "$pid" || status=$?
+	unset "backend_pid[$name]"
+	check_equal "$name: the back-end ends with 0 on SIGTERM" "$status" 0
+	check "$name: no complaint of a sanitizer" backend_is_clean "$name"
+}
+
+backend_is_clean()
+{
+	! grep -E -A 30 'Sanitizer|runtime error:' "$dir/$1.log"
+}
+
+# --- guests ------------------------------------------------------------------------------------
+
+# Prints the QEMU options for the disk of back-end NAME, with PROPERTIES (",num-queues=2") added.
+# Only for a list of words: nothing in it holds a blank.
+blk_device()
+{
+	echo "-chardev socket,id=$1,path=$dir/$1.sock,reconnect-ms=200" \
+		"-device vhost-user-blk-pci,chardev=$1${2:-}"
+}
+
+# The initramfs: layers that are there already, and a small one with the script from standard
+# input.
+make_initrd()
+{
+	local root=$dir/script layer path
+
+	: >"$dir/initrd"
+	for layer in $guest_layers; do
+		path=$("$here/initramfs.sh" "$layer") || exit 1
+		cat "$path" >>"$dir/initrd"
+	done
+	mkdir -p "$root/test"
+	cat "$here/guest/lib.sh" - >"$root/test/script"
+	(cd "$root" && find test | busybox cpio -o -H newc 2>/dev/null) >>"$dir/initrd"
+}
+
+# guest_launch QEMU-OPTION...: boots what the options name.
+guest_launch()
+{
+	: >"$dir/result"
+	rm -f "$dir/qemu.pid"
+	qemu_command=(qemu-system-x86_64 -nodefaults -no-user-config -display none
+		-M "q35,memory-backend=mem" -accel "tcg,thread=multi" -cpu max -smp "$guest_cpus"
+		-m "$guest_memory"
+		-object "memory-backend-memfd,id=mem,size=$guest_memory,share=on"
+		-serial "file:$dir/console" -serial "file:$dir/result"
+		-pidfile "$dir/qemu.pid" "$@")
+	timeout -k 5 "$guest_seconds" "${qemu_command[@]}" >"$dir/qemu.log" 2>&1 &
+	guest_pid=$!
+}
+
+# guest_start QEMU-OPTION... <SCRIPT: boots without a disk or a firmware that would look for one,
+# which takes three seconds; returns at once.
+guest_start()
+{
+	make_initrd
+	guest_launch -bios qboot.rom -kernel "$guest_kernel" -initrd "$dir/initrd" \
+		-append "$guest_parameters" "$@"
+}
+
+guest_said()
+{
+	grep -q "^$1" <(tr -d '\r' <"$dir/result")
+}
+
+guest_said_or_gone()
+{
+	guest_said "$1" || is_gone "$guest_pid"
+}
+
+# guest_wait_line LINE [NAME]: checks that the guest prints it; does not wait for one that is gone.
+guest_wait_line()
+{
+	wait_for "$guest_seconds" guest_said_or_gone "$1"
+	check "${2:-the guest says: $1}" guest_said "$1"
+}
+
+# What the guest reported with: report NAME VALUE
+guest_report()
+{
+	tr -d '\r' <"$dir/result" | sed -n "s/^report: $1 //p" | tail -n 1
+}
+
+# The guest's checks become ours.
+guest_lines()
+{
+	local line
+
+	while read -r line; do
+		case $line in
+		"ok: "*)	tap_line ok "guest: ${line#ok: }" ;;
+		"not ok: "*)	tap_line "not ok" "guest: ${line#not ok: }" ;;
+		*)		echo "# $line" ;;
+		esac
+	done < <(tr -d '\r' <"$dir/result")
+}
+
+kernel_is_content()
+{
+	[ -s "$dir/console" ] || return 1
+	! grep -E -A 20 'I/O error|WARNING:|BUG:|Oops|blocked for more than|Kernel panic' \
+		"$dir/console"
+}
+
+# Waits for the guest to power off. Its script must have run to its end. A guest whose back-end is
+# gone would wait for ever.
+guest_wait()
+{
+	local status=0 ended
+
+	wait -n -p ended "$guest_pid" "${backend_pid[@]}" 2>/dev/null
+	if [ "${ended:-}" != "$guest_pid" ] && ! wait_for 5 is_gone "$guest_pid"; then
+		kill "$guest_pid"
+	fi
+	{ wait "$guest_pid" || status=$?; } 2>/dev/null
+	guest_pid=
+	guest_lines
+	check "the guest's kernel has no complaint" kernel_is_content
+	check "the guest's script ran to its end" guest_said "guest: ended with 0"
+	check_equal "QEMU ended by itself" "$status" 0
+	[ "$status" -eq 0 ] || tail -n 30 "$dir/console" | diagnose
+}
+
+guest_run()
+{
+	guest_start -no-reboot "$@"
+	guest_wait
+}
+
+# As a crash of the host program would: nothing is told to the guest or the back-end.
+guest_kill()
+{
+	kill -9 "$(cat "$dir/qemu.pid")" || kill "$guest_pid"
+	{ wait "$guest_pid"; } 2>/dev/null
+	guest_pid=
+	guest_lines
+}
