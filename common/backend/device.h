@@ -124,7 +124,7 @@ struct vhu_device_ops {
 
 	/*
 	 * Required, worker. event_id below num_queues is a queue that has requests: pop, work, push
-	 * until vhu_vring_pop() gives NULL; the framework tells the driver afterwards. Ids above
+	 * until vhu_vring_pop() gives NULL; the framework tells the driver of it. Ids above
 	 * num_queues are the device's own listeners (vhu_worker_register_listener). A negative
 	 * errno for a queue marks that ring broken; the worker goes on. -EFAULT: guest memory is
 	 * not there, and the session ends.

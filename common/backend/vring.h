@@ -71,8 +71,8 @@ void vhu_vring_unpop(struct vhu_vring *vring, struct vhu_chain *chain);
 /* written: bytes of the writable part that were written. */
 void vhu_vring_push(struct vhu_vring *vring, struct vhu_chain *chain, uint32_t written);
 /*
- * Shows pushed requests to the driver and calls it if it wants. Done by the framework after each
- * handle_event; a device calls it when it pushes from elsewhere.
+ * Shows pushed requests to the driver and calls it if it wants. Done by the framework during
+ * and after handle_event; a device calls it when it pushes from elsewhere.
  */
 void vhu_vring_notify(struct vhu_vring *vring);
 

@@ -44,7 +44,7 @@ static int fill(const struct iovec *iov, unsigned n) /* returns bytes; -EFAULT: 
 	return (int)written;
 }
 
-/* Ring event_id has requests. The framework tells the driver when this returns. */
+/* Ring event_id has requests. The framework tells the driver what was pushed. */
 static int rng_handle_event(struct vhu_device *device, unsigned event_id, uint32_t epoll_events,
 			    unsigned worker_idx)
 {
