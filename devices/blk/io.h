@@ -53,7 +53,7 @@ struct vhu_blk_io_ops {
 	 * data is not there, else a fault of the backing.
 	 */
 	int (*submit)(struct vhu_blk_io *io, struct vhu_blk_io_op *op);
-	/* Optional. A hint: what is at offset_bytes of the file will be wanted soon. Does not wait. */
+	/* Optional. A hint: what is at offset_bytes of the file will be wanted soon. */
 	void (*prefetch)(struct vhu_blk_io *io, uint64_t offset_bytes);
 	/* Optional. The backing has another size now. */
 	void (*resize)(struct vhu_blk_io *io, uint64_t size_bytes);
