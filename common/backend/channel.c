@@ -98,14 +98,20 @@ static void flush_posted(struct vhu_call *call)
 	vhu_channel_unref(channel);
 }
 
-/* We never ask for replies; what comes is taken off the socket and dropped. */
+/*
+ * We never ask for replies; what comes is taken off the socket and dropped, so much at a time that
+ * others get their turn.
+ */
 static void drop_replies(struct vhu_channel *channel)
 {
-	int r;
+	int r = 1;
 
-	while ((r = vhu_receiver_read(&channel->receiver, channel->fd)) > 0)
-		vhu_receiver_finish(&channel->receiver);
-	if (r != -EAGAIN)
+	for (unsigned i = 0; i < VHU_CHANNEL_QUEUE && r > 0; i++) {
+		r = vhu_receiver_read(&channel->receiver, channel->fd);
+		if (r > 0)
+			vhu_receiver_finish(&channel->receiver);
+	}
+	if (r < 0 && r != -EAGAIN)
 		vhu_channel_close(channel);
 }
 
