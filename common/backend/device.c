@@ -143,7 +143,6 @@ static void send_config_change(struct vhu_device *device)
 		device->config_pending = false;
 }
 
-/* What is posted to main holds a reference: the device may go before main comes to it. */
 static void config_change_posted(struct vhu_call *call)
 {
 	struct vhu_device *device = container_of(call, struct vhu_device, config_call);
@@ -163,6 +162,25 @@ static void fault_posted(struct vhu_call *call)
 	vhu_device_unref(device);
 }
 
+static uint64_t ask_features(struct vhu_device *device)
+{
+	return (device->ops->features(device) & ~RESERVED_FEATURES) | RING_FEATURES;
+}
+
+static uint64_t ask_protocol_features(struct vhu_device *device)
+{
+	const struct vhu_device_ops *ops = device->ops;
+	uint64_t bits = BASE_PROTOCOL_FEATURES;
+
+	if (ops->get_config)
+		bits |= VHU_BIT(VHU_PROTOCOL_F_CONFIG);
+	if (ops->get_shared_object)
+		bits |= VHU_BIT(VHU_PROTOCOL_F_SHARED_OBJECT);
+	if (ops->set_device_state_fd && ops->check_device_state)
+		bits |= VHU_BIT(VHU_PROTOCOL_F_DEVICE_STATE);
+	return ops->protocol_features ? bits & ops->protocol_features(device) : bits;
+}
+
 int vhu_device_init(struct vhu_device *device, const struct vhu_device_ops *ops)
 {
 	uint64_t masks[VHU_MAX_WORKERS] = { 0 };
@@ -176,6 +194,8 @@ int vhu_device_init(struct vhu_device *device, const struct vhu_device_ops *ops)
 	device->queue_size_max = ops->max_queue_size(device);
 	if (!constants_fit(device))
 		return -EINVAL;
+	device->features = ask_features(device);
+	device->protocol_features = ask_protocol_features(device);
 	n_workers = ask_masks(device, masks);
 	if (!n_workers || (ops->locking == VHU_LOCK_WORKER && n_workers > 1))
 		return -EINVAL;
@@ -216,17 +236,31 @@ void vhu_device_unref(struct vhu_device *device)
 int vhu_device_attach(struct vhu_device *device, struct vhu_loop *main_loop)
 {
 	device->main_loop = main_loop;
-	if (device->ops->locking == VHU_LOCK_WORKER)
-		return vhu_worker_run(&device->workers[0]);
-	return 0;
+	/* The control thread of a device with a lock. */
+	return device->ops->locking == VHU_LOCK_NONE ? 0 : vhu_worker_run(&device->workers[0]);
+}
+
+static bool ref_unless_gone(struct vhu_device *device)
+{
+	unsigned refs = atomic_load(&device->refs);
+
+	while (refs && !atomic_compare_exchange_weak(&device->refs, &refs, refs + 1))
+		;
+	return refs;
+}
+
+void vhu_device_post(struct vhu_device *device, atomic_flag *posted, struct vhu_call *call)
+{
+	if (!atomic_flag_test_and_set(posted) && ref_unless_gone(device))
+		vhu_loop_post(device->main_loop, call);
 }
 
 void vhu_device_config_changed(struct vhu_device *device)
 {
-	if (!device->main_loop)
+	if (device->main_loop)
+		vhu_device_post(device, &device->config_posted, &device->config_call);
+	else
 		device->config_pending = true;
-	else if (!atomic_flag_test_and_set(&device->config_posted))
-		vhu_loop_post(device->main_loop, &vhu_device_ref(device)->config_call);
 }
 
 void vhu_device_set_channel(struct vhu_device *device, struct vhu_channel *channel)
@@ -244,35 +278,6 @@ void vhu_device_set_running(struct vhu_device *device, bool running)
 	device->running = running;
 	if (device->config_pending)
 		send_config_change(device);
-}
-
-uint64_t vhu_device_all_features(struct vhu_device *device)
-{
-	uint64_t bits;
-
-	lock_read(device);
-	bits = device->ops->features(device);
-	unlock(device);
-	return (bits & ~RESERVED_FEATURES) | RING_FEATURES;
-}
-
-uint64_t vhu_device_all_protocol_features(struct vhu_device *device)
-{
-	const struct vhu_device_ops *ops = device->ops;
-	uint64_t bits = BASE_PROTOCOL_FEATURES;
-
-	if (ops->get_config)
-		bits |= VHU_BIT(VHU_PROTOCOL_F_CONFIG);
-	if (ops->get_shared_object)
-		bits |= VHU_BIT(VHU_PROTOCOL_F_SHARED_OBJECT);
-	if (ops->set_device_state_fd && ops->check_device_state)
-		bits |= VHU_BIT(VHU_PROTOCOL_F_DEVICE_STATE);
-	if (ops->protocol_features) {
-		lock_read(device);
-		bits &= ops->protocol_features(device);
-		unlock(device);
-	}
-	return bits;
 }
 
 void vhu_device_acked_features(struct vhu_device *device, uint64_t features)

@@ -8,8 +8,8 @@
  * the rust-vmm trait VhostUserBackend under their names, and a few more behind them.
  *
  * Threads. "main" runs the sessions and never blocks. "worker" is one of the device's own threads,
- * each with the queues that queues_per_thread gave it. "control" is main, or the device's only
- * worker under VHU_LOCK_WORKER.
+ * each with the queues that queues_per_thread gave it. "control" is main, or the
+ * first worker of a device that has declared a lock, so that main never waits for one.
  */
 
 #include <pthread.h>
@@ -39,7 +39,7 @@ enum vhu_locking {
 
 enum vhu_drain_reason {
 	VHU_DRAIN_STOP,		  /* GET_VRING_BASE */
-	VHU_DRAIN_RESET,	  /* RESET_DEVICE, RESET_OWNER */
+	VHU_DRAIN_RESET,	  /* RESET_DEVICE */
 	VHU_DRAIN_SESSION_GONE,	  /* the front-end closed, or the program ends */
 	VHU_DRAIN_MEMORY_REMOVED, /* the ring goes on afterwards with another memory map */
 };
@@ -47,8 +47,6 @@ enum vhu_drain_reason {
 struct vhu_device_ops {
 	const char *name; /* "blk", for the log */
 	enum vhu_locking locking;
-	/* Requests of a queue complete in the order they were popped (virtio 1.3, 2.7.9). */
-	bool completes_in_order;
 
 	/*
 	 * Required, main [read]. Queues, 1 to VHU_MAX_QUEUES, and the largest size of each, a power
@@ -118,7 +116,7 @@ struct vhu_device_ops {
 
 	/*
 	 * Optional; default: the framework's own. Main, once a worker, [read]. An fd, borrowed for
-	 * life, that ends the worker when it becomes readable; -1 for none.
+	 * life; when it becomes readable the worker leaves its rings alone for good. -1: none.
 	 */
 	int (*exit_event)(struct vhu_device *device, unsigned worker_idx);
 
@@ -178,6 +176,7 @@ struct vhu_device {
 	} lock;
 	unsigned n_queues, n_workers; /* constants, asked once */
 	unsigned queue_size_max;
+	uint64_t features, protocol_features; /* all that is offered */
 	struct vhu_vring *vrings;     /* n_queues */
 	struct vhu_worker *workers;   /* n_workers */
 	uint64_t poll_max_ns;	      /* how long a worker polls before it sleeps; adaptive below */
@@ -220,9 +219,11 @@ void vhu_device_config_changed(struct vhu_device *device);
 void vhu_device_set_channel(struct vhu_device *device, struct vhu_channel *channel);
 void vhu_device_set_running(struct vhu_device *device, bool running);
 
-/* All offered bits: the device's and the framework's. Main. */
-uint64_t vhu_device_all_features(struct vhu_device *device);
-uint64_t vhu_device_all_protocol_features(struct vhu_device *device);
+/*
+ * Posts call to main unless *posted is set. What is posted holds a reference, since the device may
+ * go before main comes to it; a device that is going posts nothing. Any thread.
+ */
+void vhu_device_post(struct vhu_device *device, atomic_flag *posted, struct vhu_call *call);
 
 /* Checked wrappers: what the session and the workers call instead of a slot. */
 void vhu_device_acked_features(struct vhu_device *device, uint64_t features);

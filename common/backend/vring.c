@@ -68,7 +68,7 @@ void vhu_vring_init(struct vhu_vring *vring, struct vhu_device *device, unsigned
 	memset(vring, 0, sizeof(*vring));
 	vring->device = device;
 	vring->index = index;
-	vring->kick_fd = vring->call_fd = vring->call.fd = vring->err_fd = -1;
+	vring->kick_fd = vring->call_fd = vring->call.fd = vring->err.fd = -1;
 	vring->budget = UINT_MAX;
 	vhu_virtqueue_init(&vring->queue);
 }
@@ -77,7 +77,7 @@ void vhu_vring_forget(struct vhu_vring *vring)
 {
 	vring->call.fd = -1;
 	close_fd(&vring->call_fd);
-	close_fd(&vring->err_fd);
+	close_fd(&vring->err.fd);
 	memset(&vring->setup, 0, sizeof(vring->setup));
 	vring->has_addr = false;
 	vring->enabled = false;
@@ -97,8 +97,7 @@ void vhu_vring_break(struct vhu_vring *vring, const char *why)
 	vhu_log_limited(&vring->log_limit, VHU_LOG_ERROR,
 			"%s: queue %u is broken (%s); it rests until the driver resets the device",
 			vring->device->ops->name, vring->index, why);
-	if (vring->err_fd >= 0)
-		vhu_fd_signal(vring->err_fd);
+	vhu_notifier_signal(&vring->err);
 }
 
 static void kicked(void *data, uint32_t events)
@@ -156,7 +155,7 @@ void vhu_vring_set_active(struct vhu_vring *vring, bool active)
 
 	if (active)
 		begin(vring);
-	vring->active = active && vring->live && !vring->broken;
+	vring->active = active && vring->live && !vring->broken && !worker->exited;
 	worker->active &= ~bit;
 	worker->kickless &= ~bit;
 	if (!vring->active)
@@ -213,8 +212,9 @@ bool vhu_vring_process(struct vhu_vring *vring)
 	vhu_virtqueue_disable_kicks(&vring->queue);
 	vring->budget = VHU_VRING_BUDGET;
 	vring->pushed = 0;
+	vring->queue.cut_short = false;
 	r = vhu_device_handle_event(vring->device, vring->index, EPOLLIN, vring->worker->index);
-	more = !vring->budget;
+	more = !vring->budget || vring->queue.cut_short;
 	vring->budget = UINT_MAX;
 	vhu_counter_add(&vring->passes, 1);
 	vhu_vring_notify(vring);

@@ -43,7 +43,8 @@ struct vhu_vring {
 
 	/* The worker's from start to stop; main's otherwise. */
 	struct vhu_virtqueue queue;
-	int kick_fd, err_fd;	  /* owned, -1 for none */
+	int kick_fd; /* owned, -1 for none */
+	struct vhu_notifier err;  /* its fd is owned */
 	struct vhu_notifier call; /* its fd is call_fd */
 	struct vhu_source *kick_source;
 	bool live;    /* started, with a working queue */

@@ -156,32 +156,22 @@ static void *worker_thread(void *data)
 	return NULL;
 }
 
-/* Main: what the thread did not come to do any more is done here, now and from now on. */
-static void thread_ended(struct vhu_call *call)
-{
-	struct vhu_worker *worker = container_of(call, struct vhu_worker, ended_call);
-
-	if (worker->running) {
-		pthread_join(worker->thread, NULL);
-		worker->running = false;
-		vhu_warning("%s: worker %u was told to exit", worker->device->ops->name,
-			    worker->index);
-		vhu_loop_turn(worker->loop, 0);
-	}
-	vhu_device_unref(worker->device);
-}
-
+/*
+ * The rings are left alone from now on. The thread stays, for what main asks it: a drain and a stop
+ * must still be possible.
+ */
 static void exit_requested(void *data, uint32_t events)
 {
 	struct vhu_worker *worker = data;
+	uint64_t rings = worker->active;
 
 	(void)events;
 	vhu_source_remove(worker->exit_source);
 	worker->exit_source = NULL;
-	vhu_loop_stop(worker->loop);
-	worker->ended_call.fn = thread_ended;
-	vhu_device_ref(worker->device);
-	vhu_loop_post(worker->device->main_loop, &worker->ended_call);
+	worker->exited = true;
+	while (rings)
+		vhu_vring_set_active(&worker->device->vrings[next_ring(&rings)], false);
+	vhu_warning("%s: worker %u was told to exit", worker->device->ops->name, worker->index);
 }
 
 int vhu_worker_init(struct vhu_worker *worker, struct vhu_device *device, unsigned index,
@@ -351,8 +341,7 @@ void vhu_worker_memory_faulted(struct vhu_worker *worker)
 {
 	struct vhu_device *device = worker->device;
 
-	if (!atomic_flag_test_and_set(&device->fault_posted))
-		vhu_loop_post(device->main_loop, &vhu_device_ref(device)->fault_call);
+	vhu_device_post(device, &device->fault_posted, &device->fault_call);
 }
 
 struct vhu_worker *vhu_device_worker(struct vhu_device *device, unsigned worker_idx)

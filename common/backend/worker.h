@@ -23,7 +23,7 @@ struct vhu_worker {
 	pthread_t thread;
 	bool running;	      /* main's */
 	struct vhu_source *exit_source;
-	struct vhu_call ended_call; /* to main: exit_event ended the thread */
+	bool exited; /* exit_event fired; the worker's */
 	struct vhu_listener *listeners;
 	uint64_t active;      /* mask: rings to take requests from; the worker's */
 	uint64_t pending;     /* mask: rings with something to do; the worker's */

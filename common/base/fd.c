@@ -50,7 +50,7 @@ ssize_t vhu_fd_receive(int fd, void *buf, size_t len, int fds[VHU_FD_MAX], size_
 
 	*ret_n_fds = 0;
 	do {
-		n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
+		n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
@@ -92,7 +92,7 @@ int vhu_fd_send(int fd, const void *buf, size_t len, const int *fds, size_t n_fd
 		memcpy(CMSG_DATA(&control.align), fds, n_fds * sizeof(int));
 	}
 	while (iov.iov_len && r == 0) {
-		n = sendmsg(fd, &msg, MSG_NOSIGNAL | (begun ? MSG_DONTWAIT : 0));
+		n = sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n >= 0) {
 			begun = true;
 			msg.msg_control = NULL;
@@ -151,6 +151,7 @@ int vhu_fd_signal(int fd)
 
 int vhu_notifier_init(struct vhu_notifier *notifier, int fd)
 {
+	const uint64_t zero = 0;
 	struct stat st;
 	int flags;
 
@@ -161,8 +162,11 @@ int vhu_notifier_init(struct vhu_notifier *notifier, int fd)
 	flags = fcntl(fd, F_GETFL);
 	if (flags < 0 || fstat(fd, &st) < 0)
 		return -errno;
-	/* Files without a name, as event fds are, have no type. */
-	if (st.st_mode & S_IFMT)
+	/*
+	 * Files without a name have no type. Of these only an eventfd takes eight bytes, and zero
+	 * changes nothing and never waits.
+	 */
+	if (st.st_mode & S_IFMT || write(fd, &zero, sizeof(zero)) != sizeof(zero))
 		return -EINVAL;
 	*notifier = (struct vhu_notifier){ .fd = fd, .nonblock = flags & O_NONBLOCK };
 	return 0;

@@ -15,7 +15,8 @@
 /*
  * Reads at most len bytes and the fds that came with them (close-on-exec). fds has room for
  * VHU_FD_MAX; *ret_n_fds is set on every return, and the caller owns them also on error.
- * Returns the number of bytes (0: end of file), -EAGAIN, -EMSGSIZE (control data was cut) or
+ * Never waits, whatever the flags of the open file, which the peer may share. Returns the number of
+ * bytes (0: end of file), -EAGAIN, -EMSGSIZE (control data was cut) or
  * another negative errno. Never raises SIGPIPE. Restarts on EINTR.
  */
 ssize_t vhu_fd_receive(int fd, void *buf, size_t len, int fds[VHU_FD_MAX], size_t *ret_n_fds);

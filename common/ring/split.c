@@ -11,6 +11,9 @@
 #include "common/memory/access.h"
 #include "common/ring/descriptor_priv.h"
 
+/* The longest chain is a lot of work for nothing. */
+#define MALFORMED_AT_ONCE 16
+
 static_assert(sizeof(struct vring_desc) == 16, "virtio 1.3, 2.7.5");
 static_assert(sizeof(struct vring_used_elem) == 8, "virtio 1.3, 2.7.8");
 
@@ -179,14 +182,14 @@ static inline void prefetch(const struct vhu_virtqueue *q)
 	__builtin_prefetch(&desc[head & mask]);
 }
 
-/* Takes at most what was available when it began: a driver cannot keep us here. */
+/* A driver cannot keep us here by chains that go back unserved. */
 static struct vhu_chain *split_pop(struct vhu_virtqueue *q)
 {
 	const struct vring_avail *avail = q->driver;
 
 	if (q->next_avail == q->avail_seen && !split_has_news(q))
 		return NULL;
-	do {
+	for (unsigned n = 0; n < MALFORMED_AT_ONCE && q->next_avail != q->avail_seen; n++) {
 		uint16_t head = vhu_load_le16(&avail->ring[q->next_avail & (q->size - 1)]);
 		struct vhu_chain *chain;
 
@@ -205,7 +208,8 @@ static struct vhu_chain *split_pop(struct vhu_virtqueue *q)
 		q->malformed++;
 		split_push(q, chain, 0);
 		chain_put(q, chain);
-	} while (q->next_avail != q->avail_seen);
+	}
+	q->cut_short = q->next_avail != q->avail_seen;
 	return NULL;
 }
 

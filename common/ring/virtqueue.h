@@ -41,6 +41,7 @@ struct vhu_virtqueue {
 	uint16_t next_used;	 /* the next used entry to fill */
 	uint16_t used_published; /* the used index as the driver sees it */
 	bool broken;
+	bool cut_short; /* pop gave up among malformed chains: there are more; the caller clears */
 	bool event_idx;
 	bool indirect;
 	bool signalled;		   /* publish has decided on a call since start */

@@ -383,11 +383,6 @@ void vhu_daemon_destroy(struct vhu_daemon *daemon)
 	free(daemon);
 }
 
-struct vhu_loop *vhu_daemon_loop(struct vhu_daemon *daemon)
-{
-	return daemon->loop;
-}
-
 int vhu_daemon_on_signal(struct vhu_daemon *daemon, int signo, vhu_source_fn fn, void *data)
 {
 	assert(signo > 0 && signo < _NSIG);

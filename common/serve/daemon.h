@@ -40,7 +40,6 @@ struct vhu_daemon;
  */
 int vhu_daemon_new(struct vhu_daemon **ret_daemon);
 void vhu_daemon_destroy(struct vhu_daemon *daemon);
-struct vhu_loop *vhu_daemon_loop(struct vhu_daemon *daemon);
 
 /*
  * Opens the endpoint (its texts are borrowed) and takes a reference to the device. Errors are

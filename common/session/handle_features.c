@@ -11,7 +11,7 @@
 int vhu_handle_get_features(struct vhu_session *session, struct vhu_message *message)
 {
 	(void)message;
-	reply_u64(session, vhu_device_all_features(session->device));
+	reply_u64(session, session->device->features);
 	return 0;
 }
 
@@ -27,7 +27,7 @@ static void work_event_idx(struct vhu_job *job)
 	vhu_errand_done(&job->errand, 0);
 }
 
-static int control_acked(struct vhu_session *session)
+int vhu_session_tell_acked(struct vhu_session *session)
 {
 	vhu_device_acked_features(session->device, session->features);
 	vhu_device_set_event_idx(session->device, event_idx(session));
@@ -49,18 +49,18 @@ static int step_enable(struct vhu_session *session)
 
 static int step_acked(struct vhu_session *session)
 {
-	return vhu_session_on_control(session, control_acked, step_enable);
+	return vhu_session_on_control(session, vhu_session_tell_acked, step_enable);
 }
 
 int vhu_handle_set_features(struct vhu_session *session, struct vhu_message *message)
 {
 	struct vhu_device *device = session->device;
 	uint64_t features = message->payload.u64;
-	uint64_t unknown = features & ~vhu_device_all_features(device);
+	uint64_t unknown = features & ~device->features;
 
 	if (unknown) {
-		vhu_error("%s: SET_FEATURES with bits that were not offered: 0x%llx",
-			  device->ops->name, (unsigned long long)unknown);
+		complain(session, "SET_FEATURES with bits that were not offered: 0x%llx",
+			 (unsigned long long)unknown);
 		return -EINVAL;
 	}
 	session->features = features;
@@ -76,18 +76,18 @@ int vhu_handle_set_features(struct vhu_session *session, struct vhu_message *mes
 int vhu_handle_get_protocol_features(struct vhu_session *session, struct vhu_message *message)
 {
 	(void)message;
-	reply_u64(session, vhu_device_all_protocol_features(session->device));
+	reply_u64(session, session->device->protocol_features);
 	return 0;
 }
 
 int vhu_handle_set_protocol_features(struct vhu_session *session, struct vhu_message *message)
 {
 	uint64_t unknown = message->payload.u64 &
-			   ~vhu_device_all_protocol_features(session->device);
+			   ~session->device->protocol_features;
 
 	if (unknown) {
-		vhu_error("%s: SET_PROTOCOL_FEATURES with bits that were not offered: 0x%llx",
-			  session->device->ops->name, (unsigned long long)unknown);
+		complain(session, "SET_PROTOCOL_FEATURES with bits that were not offered: 0x%llx",
+			 (unsigned long long)unknown);
 		return -EINVAL;
 	}
 	session->protocol_features = message->payload.u64;
@@ -102,20 +102,14 @@ int vhu_handle_set_owner(struct vhu_session *session, struct vhu_message *messag
 	return 0;
 }
 
-static void work_disable(struct vhu_job *job)
-{
-	vhu_vring_set_active(job->vring, false);
-	vhu_errand_done(&job->errand, 0);
-}
-
 /* No more than that: who took it for a reset lost what the front-end still relied on. */
 int vhu_handle_reset_owner(struct vhu_session *session, struct vhu_message *message)
 {
 	(void)message;
 	for (unsigned i = 0; i < session->device->n_queues; i++)
 		session->device->vrings[i].enabled = false;
-	return vhu_session_on_rings(session, vhu_session_started(session), work_disable,
-				    vhu_session_step_result);
+	return vhu_session_on_rings(session, vhu_session_started(session),
+				    vhu_session_deactivate_ring, vhu_session_step_result);
 }
 
 int vhu_handle_get_queue_num(struct vhu_session *session, struct vhu_message *message)

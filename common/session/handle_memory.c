@@ -56,8 +56,8 @@ static int publish(struct vhu_session *session, bool removed)
 
 static int bad_memory(struct vhu_session *session, int error)
 {
-	vhu_error("%s: the front-end's memory region is refused: %s", session->device->ops->name,
-		  error == -ERANGE ? "its file is shorter than the region" : strerror(-error));
+	complain(session, "the front-end's memory region is refused: %s",
+		 error == -ERANGE ? "its file is shorter than the region" : strerror(-error));
 	return error;
 }
 

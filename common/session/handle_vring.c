@@ -37,9 +37,8 @@ int vhu_handle_set_vring_num(struct vhu_session *session, struct vhu_message *me
 	if (vring->started)
 		return -EBUSY;
 	if (num > session->device->queue_size_max || !is_pow2(num)) {
-		vhu_error("%s: queue %u: size %u refused: a power of two up to %u",
-			  session->device->ops->name, vring->index, num,
-			  session->device->queue_size_max);
+		complain(session, "queue %u: size %u refused: a power of two up to %u",
+			 vring->index, num, session->device->queue_size_max);
 		return -EINVAL;
 	}
 	vring->setup.size = num;
@@ -175,7 +174,7 @@ static void work_activate(struct vhu_job *job)
 	vhu_errand_done(&job->errand, 0);
 }
 
-static void work_deactivate(struct vhu_job *job)
+void vhu_session_deactivate_ring(struct vhu_job *job)
 {
 	vhu_vring_set_active(job->vring, false);
 	vhu_errand_done(&job->errand, 0);
@@ -194,9 +193,7 @@ static int control_resumed(struct vhu_session *session)
 
 	if (session->silent_reset) {
 		vhu_device_reset_device(device);
-		vhu_device_acked_features(device, session->features);
-		vhu_device_set_event_idx(device,
-					 session->features & VHU_BIT(VHU_F_RING_EVENT_IDX));
+		vhu_session_tell_acked(session);
 	}
 	vhu_device_resumed(device);
 	return 0;
@@ -254,16 +251,18 @@ static int start(struct vhu_session *session, struct vhu_vring *vring, int fd)
 	int r;
 
 	if (!vring->has_addr || !vring->setup.size) {
-		vhu_error("%s: queue %u: SET_VRING_KICK before its size and addresses",
-			  session->device->ops->name, vring->index);
+		complain(session, "queue %u: SET_VRING_KICK before its size and addresses",
+			 vring->index);
 		close_fd(&fd);
 		return -EINVAL;
 	}
+	r = vhu_worker_run(vring->worker);
+	if (r < 0) {
+		close_fd(&fd);
+		return r;
+	}
 	close_fd(&vring->kick_fd);
 	vring->kick_fd = fd;
-	r = vhu_worker_run(vring->worker);
-	if (r < 0)
-		return r;
 	vring->started = true;
 	return vhu_session_on_rings(session, VHU_BIT(vring->index), work_start, step_started);
 }
@@ -285,7 +284,13 @@ static void work_set_kick(struct vhu_job *job)
 
 static void work_set_call(struct vhu_job *job)
 {
-	vhu_errand_done(&job->errand, vhu_notifier_init(&job->vring->call, job->fd));
+	struct vhu_vring *vring = job->vring;
+	int r = vhu_notifier_init(&vring->call, job->fd);
+
+	/* The last call may have gone to the old one after the front-end had looked there. */
+	if (r == 0 && vring->live)
+		vhu_notifier_signal(&vring->call);
+	vhu_errand_done(&job->errand, r);
 }
 
 /* The worker has the new one; the old one goes with the message. */
@@ -304,9 +309,12 @@ static int step_call_set(struct vhu_session *session)
 
 static void work_set_err(struct vhu_job *job)
 {
-	close_fd(&job->vring->err_fd);
-	job->vring->err_fd = steal_fd(&job->fd);
-	vhu_errand_done(&job->errand, 0);
+	int old_fd = job->vring->err.fd;
+	int r = vhu_notifier_init(&job->vring->err, job->fd);
+
+	if (r == 0)
+		job->fd = old_fd;
+	vhu_errand_done(&job->errand, r);
 }
 
 int vhu_handle_set_vring_kick(struct vhu_session *session, struct vhu_message *message)
@@ -344,5 +352,5 @@ int vhu_handle_set_vring_enable(struct vhu_session *session, struct vhu_message 
 	if (!vring->started)
 		return 0;
 	return enable ? vhu_session_activate_rings(session, VHU_BIT(vring->index))
-		      : on_ring(session, work_deactivate);
+		      : on_ring(session, vhu_session_deactivate_ring);
 }

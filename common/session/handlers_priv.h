@@ -42,4 +42,19 @@ int vhu_handle_gpu_set_socket(struct vhu_session *session, struct vhu_message *m
 int vhu_handle_set_device_state_fd(struct vhu_session *session, struct vhu_message *message);
 int vhu_handle_check_device_state(struct vhu_session *session, struct vhu_message *message);
 
+/* What handlers of several files share. */
+
+/*
+ * handle_vring.c: drains and stops those rings; suspends the device when none is left; then
+ * after.
+ */
+int vhu_session_stop_rings(struct vhu_session *session, uint64_t rings,
+			   enum vhu_drain_reason reason, vhu_step_fn after);
+/* Takes no more requests from the ring; for vhu_session_on_rings(). */
+void vhu_session_deactivate_ring(struct vhu_job *job);
+/* handle_features.c: tells the device what was acked; for vhu_session_on_control(). */
+int vhu_session_tell_acked(struct vhu_session *session);
+/* handle_vring.c: takes requests from those rings, which are started and enabled. */
+int vhu_session_activate_rings(struct vhu_session *session, uint64_t rings);
+
 #endif

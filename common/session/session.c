@@ -17,6 +17,7 @@
 
 /* Messages taken in one go, before other sessions get their turn. */
 #define MESSAGES_PER_TURN 32
+#define UNBLOCK_NS (10 * NS_PER_MS)
 
 /* What is not here is refused: an unknown number, or a part of the protocol that is not offered. */
 static const vhu_handler_fn handlers[VHU_FRONTEND_REQUEST_END] = {
@@ -124,7 +125,7 @@ int vhu_session_on_control(struct vhu_session *session, vhu_control_fn fn, vhu_s
 	session->step_error = 0;
 	session->outstanding = 1;
 	session->control = fn;
-	if (device->ops->locking != VHU_LOCK_WORKER) {
+	if (device->ops->locking == VHU_LOCK_NONE) {
 		int r = fn(session);
 
 		session->step_error = r < 0 ? r : 0;
@@ -194,6 +195,16 @@ static void unblock_workers(struct vhu_session *session)
 	}
 }
 
+/* Again and again until the end: a hostile peer fills it anew. */
+static void unblock_again(void *data, uint32_t events)
+{
+	struct vhu_session *session = data;
+
+	(void)events;
+	unblock_workers(session);
+	vhu_source_set_timer(session->unblock_timer, UNBLOCK_NS);
+}
+
 static void begin_close(struct vhu_session *session, int error)
 {
 	if (session->closing)
@@ -202,7 +213,8 @@ static void begin_close(struct vhu_session *session, int error)
 	session->close_error = error;
 	vhu_source_remove(session->source);
 	session->source = NULL;
-	unblock_workers(session);
+	if (vhu_loop_add_timer(session->loop, unblock_again, session, &session->unblock_timer) == 0)
+		unblock_again(session, 0);
 	if (!session->parked)
 		tear_down(session);
 }
@@ -241,6 +253,7 @@ static void torn_down(struct vhu_session *session)
 	vhu_device_set_channel(device, NULL);
 	device->session = NULL;
 	device->memory_faulted = NULL;
+	vhu_source_remove(session->unblock_timer);
 	forget_message(session);
 	vhu_memory_unref(session->memory);
 	vhu_memory_unref(session->no_memory);
@@ -251,6 +264,7 @@ static void torn_down(struct vhu_session *session)
 
 static void complete(struct vhu_session *session, int result)
 {
+	bool was_parked = session->parked;
 	int r;
 
 	session->parked = false;
@@ -264,7 +278,7 @@ static void complete(struct vhu_session *session, int result)
 		tear_down(session);
 	else if (r < 0)
 		begin_close(session, r);
-	else
+	else if (was_parked)
 		vhu_source_set_events(session->source, EPOLLIN);
 }
 
@@ -284,7 +298,6 @@ static void tear_down(struct vhu_session *session)
 	int r;
 
 	session->tearing = true;
-	unblock_workers(session);
 	r = vhu_session_stop_rings(session, vhu_session_started(session), VHU_DRAIN_SESSION_GONE,
 				   step_gone);
 	if (r == VHU_PARKED)

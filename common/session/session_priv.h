@@ -8,9 +8,6 @@
  * request is refused). Handlers never send: session.c makes the reply from session->reply.
  */
 
-#include <stdbool.h>
-#include <stdint.h>
-
 #include "common/backend/vring.h"
 #include "common/backend/worker.h"
 #include "common/session/session.h"
@@ -60,6 +57,7 @@ struct vhu_session {
 	struct vhu_receiver receiver;
 	const struct vhu_request_rule *rule; /* of the message at hand */
 	struct vhu_reply reply;
+	struct vhu_log_limit log_limit; /* of what the front-end did wrong */
 	uint64_t unknown_told; /* mask of unknown or refused requests that were logged */
 
 	uint64_t features;	    /* acked */
@@ -84,6 +82,7 @@ struct vhu_session {
 
 	bool parked;
 	bool closing;  /* no further message; torn down when nothing is under way */
+	struct vhu_source *unblock_timer;
 	bool tearing;  /* the steps under way are those of the end */
 	int close_error;
 };
@@ -120,6 +119,11 @@ static inline int guest_error(const struct vhu_session *session, int error)
 	return wants_ack(session) ? error : 0;
 }
 
+/* A line about what the front-end did wrong, which it may do as often as it likes. */
+#define complain(session, format, ...) \
+	vhu_log_limited(&(session)->log_limit, VHU_LOG_ERROR, "%s: " format, \
+			(session)->device->ops->name, __VA_ARGS__)
+
 /* The rings that are started, as a mask. */
 uint64_t vhu_session_started(const struct vhu_session *session);
 
@@ -133,14 +137,5 @@ int vhu_session_on_rings(struct vhu_session *session, uint64_t rings, vhu_ring_w
 int vhu_session_on_control(struct vhu_session *session, vhu_control_fn fn, vhu_step_fn next);
 /* A last step: the result of the one before. */
 int vhu_session_step_result(struct vhu_session *session);
-
-/*
- * handle_vring.c: drains and stops those rings; suspends the device when none is left; then
- * after.
- */
-int vhu_session_stop_rings(struct vhu_session *session, uint64_t rings,
-			   enum vhu_drain_reason reason, vhu_step_fn after);
-/* handle_vring.c: takes requests from those rings, which are started and enabled. */
-int vhu_session_activate_rings(struct vhu_session *session, uint64_t rings);
 
 #endif

@@ -296,7 +296,7 @@ static int open_disk(const struct vhu_blk_options *o, struct vhu_blk *blk)
 			  strerror(-r));
 		return r;
 	}
-	assert(engine->in_order); /* as the ops below promise */
+	assert(engine->in_order); /* a request is answered before the next is run */
 	disk->start_bytes = blk->image.offset_bytes;
 	atomic_init(&disk->capacity_sectors, blk->image.size_bytes / VHU_BLK_SECTOR_BYTES);
 	atomic_init(&disk->features, 0);
@@ -332,7 +332,6 @@ static int init_blk(const struct vhu_blk_options *o, struct vhu_blk *blk)
 static const struct vhu_device_ops blk_ops = {
 	.name = "blk",
 	.locking = VHU_LOCK_NONE,
-	.completes_in_order = true,
 	.num_queues = blk_num_queues,
 	.max_queue_size = blk_max_queue_size,
 	.features = blk_features,

@@ -513,8 +513,8 @@ static void odd_call_fds_do_no_harm(void **state)
 		scene_ring(scene);
 		r = vhu_frontend_set_vring_fd(&scene->frontend, VHU_SET_VRING_CALL, 0, kinds[i]);
 		assert_true(r == 0 || r == -EREMOTEIO);
-		assert_int_equal(vhu_frontend_set_vring_fd(&scene->frontend, VHU_SET_VRING_ERR, 0,
-							   kinds[i]), 0);
+		r = vhu_frontend_set_vring_fd(&scene->frontend, VHU_SET_VRING_ERR, 0, kinds[i]);
+		assert_true(r == 0 || r == -EREMOTEIO);
 		driver->busy = true;
 		for (unsigned k = 0; k < 5; k++) {
 			vhu_driver_split_want_call(driver);

@@ -112,13 +112,13 @@ static void replace_fd(int *fd, struct vhu_message *message)
 /* Announces a configuration change, and keeps the answer for the next GET_STATUS. */
 static void use_channel(struct fake_backend *fake)
 {
+	struct pollfd p = { .fd = fake->channel_fd, .events = POLLIN };
 	struct vhu_receiver receiver;
 
 	vhu_receiver_init(&receiver);
-	vhu_fd_set_nonblock(fake->channel_fd, false);
 	vhu_message_send(fake->channel_fd, VHU_BACKEND_CONFIG_CHANGE_MSG,
 			 VHU_VERSION | VHU_FLAG_NEED_REPLY, NULL, 0, NULL, 0, 1000);
-	if (vhu_receiver_read(&receiver, fake->channel_fd) == 1)
+	if (poll(&p, 1, 5000) == 1 && vhu_receiver_read(&receiver, fake->channel_fd) == 1)
 		fake->channel_reply = receiver.message.payload.u64;
 	vhu_receiver_finish(&receiver);
 }

@@ -158,6 +158,8 @@ static int handle_event(struct vhu_device *device, unsigned event_id, uint32_t e
 		return 0;
 	}
 	vring = vhu_device_vring(device, event_id);
+	if (atomic_load(&d->slow))
+		usleep(1000000);
 	while ((chain = vhu_vring_pop(vring))) {
 		if (atomic_load(&d->hold))
 			d->held[event_id][d->n_held[event_id]++] = chain;

@@ -381,6 +381,9 @@ static void exit_event_ends_a_worker(void **state)
 		assert_int_equal(vhu_frontend_sync(&rig.frontend), 0);
 	}
 	stop_both();
+	/* A ring may still be set up and stopped; nobody serves it. */
+	restart_both();
+	stop_both();
 	rig_stop(&rig);
 	close(exit_fd);
 }
