@@ -11,6 +11,16 @@
 #include <unistd.h>
 
 /*
+ * The handler runs wherever an access may fault, also in the middle of a sanitizer's own atomic
+ * operation and under that one's locks: ThreadSanitizer is kept out of it.
+ */
+#if defined(__clang__) && __has_attribute(disable_sanitizer_instrumentation)
+#define UNINSTRUMENTED __attribute__((disable_sanitizer_instrumentation))
+#else
+#define UNINSTRUMENTED
+#endif
+
+/*
  * The handler reads this table while others write it, and cannot lock. generation is odd while a
  * range is being changed; whoever sees it odd or changed passes over the range, which cannot be the
  * one that faulted: that one is guarded for as long as a thread touches it.
@@ -41,6 +51,7 @@ static void set_range(struct range *range, uintptr_t base, size_t len_bytes, siz
 }
 
 /* A copy of what the range was at one instant; false when it was being changed. */
+UNINSTRUMENTED
 static bool get_range(struct range *range, uintptr_t *ret_base, size_t *ret_len_bytes,
 		      size_t *ret_page_bytes, atomic_bool **ret_faulted)
 {
@@ -53,6 +64,7 @@ static bool get_range(struct range *range, uintptr_t *ret_base, size_t *ret_len_
 	return generation % 2 == 0 && atomic_load(&range->generation) == generation;
 }
 
+UNINSTRUMENTED
 static bool map_zeros(uintptr_t base, size_t len_bytes)
 {
 	/* Not the library's mmap(): the sanitizers' version of it is not for signal handlers. */
@@ -63,6 +75,7 @@ static bool map_zeros(uintptr_t base, size_t len_bytes)
 }
 
 /* Puts zeros over the page at address when it lies in a guarded range. */
+UNINSTRUMENTED
 static bool cover(uintptr_t address)
 {
 	unsigned i, n = atomic_load(&n_ranges);
@@ -83,6 +96,7 @@ static bool cover(uintptr_t address)
 	return false;
 }
 
+UNINSTRUMENTED
 static void on_sigbus(int signo, siginfo_t *info, void *context)
 {
 	bool is_fault = info->si_code > 0; /* else somebody's kill(2) */
