@@ -194,7 +194,7 @@ struct vhu_device {
 	bool running;		      /* a ring has started and not all have stopped; main's */
 };
 
-#define VHU_POLL_DEFAULT_NS 32000ull
+#define VHU_POLL_DEFAULT_NS 64000ull
 
 /*
  * Asks the constants, makes vrings and workers; no thread runs yet. The caller's reference is the
