@@ -47,5 +47,10 @@ void load_begin(struct load *load, struct scene *scene)
 void load_end(struct load *load)
 {
 	__atomic_store_n(&load->stop, true, __ATOMIC_RELAXED);
+	load_wait(load);
+}
+
+void load_wait(struct load *load)
+{
 	pthread_join(load->thread, NULL);
 }

@@ -20,5 +20,7 @@ struct load {
 void load_begin(struct load *load, struct scene *scene);
 /* Sends nothing more, and waits for what was sent. load->error tells how it went. */
 void load_end(struct load *load);
+/* Goes on until it fails, as it does when the program has gone. */
+void load_wait(struct load *load);
 
 #endif

@@ -28,7 +28,7 @@ static void under_load(void **state)
 	load_begin(&load, scene);
 	sleep_ms(50);
 	expect_end(scene);
-	load_end(&load);
+	load_wait(&load);
 	/* The driver sees the connection go; until then all was in order. */
 	assert_int_equal(load.error, -ECONNRESET);
 	assert_true(load.done > 0);
