@@ -74,8 +74,8 @@ static const struct vhu_option rows[] = {
 		  "UUID",
 	  .parse = vhu_option_text, .offset = TO(serial) },
 	{ .name = "block-size", .argument = "BYTES",
-	  .help = "logical block size, 512 or more; default: the device's, 512 for a file",
-	  .parse = vhu_option_number, .offset = TO(block_size), .min = 512, .max = 65536 },
+	  .help = "logical block size, 512 to 4096; default: the device's, 512 for a file",
+	  .parse = vhu_option_number, .offset = TO(block_size), .min = 512, .max = 4096 },
 	{ .name = "num-queues", .argument = "N",
 	  .help = "queues offered, 1 to 64 (default); each in use has a thread",
 	  .parse = vhu_option_number, .offset = TO(num_queues), .min = 1, .max = VHU_MAX_QUEUES },
@@ -105,7 +105,8 @@ static const struct vhu_option rows[] = {
 	  .help = "serve a block device although it is mounted, or a disk that another device uses",
 	  .parse = vhu_option_flag, .offset = TO(force) },
 	{ .name = "probe",
-	  .help = "print what the file holds and who holds it, and exit",
+	  .help = "print what the file holds and who holds it, and exit; with --file, "
+		  "--block-size and --json only",
 	  .parse = vhu_option_flag, .offset = TO(probe) },
 	{ .name = "json",
 	  .help = "the same as JSON",
@@ -135,6 +136,9 @@ static int make(const void *options, struct vhu_device **ret_device)
 	return vhu_blk_new(options, ret_device);
 }
 
+/* QEMU's, unless told otherwise. */
+#define QEMU_QUEUE_SIZE 128
+
 /* QEMU takes a queue a vCPU by itself; what is said here is what we would refuse to exceed. */
 static void print_properties(const void *data, FILE *out)
 {
@@ -142,6 +146,8 @@ static void print_properties(const void *data, FILE *out)
 
 	if (options->num_queues < VHU_MAX_QUEUES)
 		fprintf(out, ",num-queues=%u", (unsigned)options->num_queues);
+	if (options->queue_size < QEMU_QUEUE_SIZE)
+		fprintf(out, ",queue-size=%u", (unsigned)options->queue_size);
 }
 
 static const struct vhu_program program = {

@@ -293,8 +293,6 @@ int vhu_daemon_add(struct vhu_daemon *daemon, struct vhu_device *device,
 		destroy_service(service);
 		return r;
 	}
-	if (service->listener.fd >= 0)
-		vhu_info("%s: waiting for a front-end", service->name);
 	TAILQ_INSERT_TAIL(&daemon->services, service, link);
 	return 0;
 }
@@ -345,6 +343,7 @@ int vhu_daemon_new(struct vhu_daemon **ret_daemon)
 		return -ENOMEM;
 	TAILQ_INIT(&daemon->services);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	r = vhu_fault_init();
 	if (r == 0)
 		r = vhu_loop_new(&daemon->loop);
@@ -395,6 +394,7 @@ static void start_service(struct service *service)
 	if (service->connect) {
 		try_to_connect(service);
 	} else if (service->connected_fd < 0) {
+		vhu_info("%s: waiting for a front-end", service->name);
 		start_waiting(service);
 	} else if (start_session(service, steal_fd(&service->connected_fd)) < 0) {
 		service->daemon->status = 1;

@@ -34,9 +34,9 @@ int vhu_endpoint_check(const struct vhu_endpoint *endpoint);
 struct vhu_daemon;
 
 /*
- * From here on SIGTERM and SIGINT wait for vhu_daemon_run(), SIGPIPE is ignored and SIGBUS is
- * handled (base/fault.h). Takes the sockets of LISTEN_FDS, and takes that variable out of the
- * environment.
+ * From here on SIGTERM and SIGINT wait for vhu_daemon_run(), SIGPIPE and SIGXFSZ are ignored and
+ * SIGBUS is handled (base/fault.h). Takes the sockets of LISTEN_FDS, and takes that variable out of
+ * the environment.
  */
 int vhu_daemon_new(struct vhu_daemon **ret_daemon);
 void vhu_daemon_destroy(struct vhu_daemon *daemon);

@@ -205,15 +205,28 @@ static int print_qemu_args(const struct run *run)
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-/* Whatever can be seen to be wrong before anything is opened, made or removed. */
-static int check_groups(const struct run *run)
+/* The worst status of all devices; who has something else to say keeps all from being served. */
+static int check_options(const struct run *run)
 {
 	const struct vhu_program *program = run->program;
 	int status = VHU_PROGRAM_SERVE;
 	unsigned i;
 
-	for (i = 0; i < run->n_groups && program->instead && status == VHU_PROGRAM_SERVE; i++)
-		status = program->instead(run->groups[i].options);
+	for (i = 0; i < run->n_groups && program->instead && status != EXIT_USAGE; i++) {
+		int said = program->instead(run->groups[i].options);
+
+		if (said > status)
+			status = said;
+	}
+	return status;
+}
+
+/* Whatever can be seen to be wrong before anything is opened, made or removed. */
+static int check_endpoints(const struct run *run)
+{
+	int status = VHU_PROGRAM_SERVE;
+	unsigned i;
+
 	for (i = 0; i < run->n_groups && status == VHU_PROGRAM_SERVE; i++) {
 		int r = vhu_endpoint_check(&run->groups[i].endpoint);
 
@@ -289,9 +302,12 @@ static int run_program(struct run *run, int argc, char **argv)
 	if (parse_groups(run, argc, argv) < 0)
 		return EXIT_USAGE;
 	vhu_log_set_level(run->process.log_level);
+	status = check_options(run);
+	if (status != VHU_PROGRAM_SERVE)
+		return status;
 	if (run->process.print_qemu_args)
 		return print_qemu_args(run);
-	status = check_groups(run);
+	status = check_endpoints(run);
 	return status == VHU_PROGRAM_SERVE ? serve(run) : status;
 }
 

@@ -42,7 +42,8 @@ struct vhu_program {
 	/*
 	 * Optional. Looks at the options of a device before anything is opened. Returns the exit
 	 * status when something else was asked for and done (--probe) or when they do not fit
-	 * together (2, said), else VHU_PROGRAM_SERVE.
+	 * together (2, said), else VHU_PROGRAM_SERVE. Called for each device, up to one whose
+	 * options do not fit together; when one has something else to say, none is served.
 	 */
 	int (*instead)(const void *options);
 

@@ -51,12 +51,13 @@ static void blk_acked_features(struct vhu_device *device, uint64_t features)
 	atomic_store(&blk_of(device)->disk.features, features);
 }
 
+/*
+ * The cache mode stays: a driver reads it after each reset (virtio 1.3, 5.2.5), and QEMU answers
+ * that by what was set last, without asking us.
+ */
 static void blk_reset_device(struct vhu_device *device)
 {
-	struct vhu_blk *blk = blk_of(device);
-
-	atomic_store(&blk->disk.features, 0);
-	atomic_store(&blk->disk.writeback, blk->default_writeback);
+	atomic_store(&blk_of(device)->disk.features, 0);
 }
 
 static unsigned blk_queues_per_thread(struct vhu_device *device, uint64_t masks[VHU_MAX_WORKERS])
@@ -291,6 +292,12 @@ static int open_disk(const struct vhu_blk_options *o, struct vhu_blk *blk)
 	struct vhu_blk_disk *disk = &blk->disk;
 	int r = engine->open(blk->image.fd, o->read_only, &disk->io);
 
+	if (r < 0 && !strcmp(o->engine, "auto")) {
+		vhu_info("%s: engine %s cannot serve it: %s", blk->image.path, engine->name,
+			 strerror(-r));
+		engine = &vhu_blk_io_sync;
+		r = engine->open(blk->image.fd, o->read_only, &disk->io);
+	}
 	if (r < 0) {
 		vhu_error("%s: engine %s cannot serve it: %s", blk->image.path, engine->name,
 			  strerror(-r));
@@ -300,7 +307,7 @@ static int open_disk(const struct vhu_blk_options *o, struct vhu_blk *blk)
 	disk->start_bytes = blk->image.offset_bytes;
 	atomic_init(&disk->capacity_sectors, blk->image.size_bytes / VHU_BLK_SECTOR_BYTES);
 	atomic_init(&disk->features, 0);
-	atomic_init(&disk->writeback, blk->default_writeback);
+	atomic_init(&disk->writeback, o->cache != VHU_BLK_WRITETHROUGH);
 	disk->read_only = o->read_only;
 	disk->unsafe = o->cache == VHU_BLK_UNSAFE;
 	disk->unmap = o->discard == VHU_BLK_DISCARD_UNMAP;
@@ -319,7 +326,6 @@ static int init_blk(const struct vhu_blk_options *o, struct vhu_blk *blk)
 		return r;
 	blk->num_queues = (unsigned)o->num_queues;
 	blk->queue_size = (unsigned)o->queue_size;
-	blk->default_writeback = o->cache != VHU_BLK_WRITETHROUGH;
 	blk->features = offered_features(o, &blk->image);
 	blk->stats = aligned_alloc(_Alignof(struct vhu_blk_stats),
 				   blk->num_queues * sizeof(*blk->stats));

@@ -14,7 +14,6 @@ struct vhu_blk {
 	struct vhu_blk_stats *stats; /* num_queues */
 	uint64_t features;	     /* offered */
 	unsigned num_queues, queue_size;
-	bool default_writeback;
 	struct vhu_source *watch; /* of the size; while rings run; main's */
 };
 

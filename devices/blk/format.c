@@ -16,6 +16,7 @@ static const struct {
 	unsigned len;
 	const char *magic;
 } formats[] = {
+	{ "qcow", 0, 8, "QFI\xfb\0\0\0\1" },
 	{ "qcow2", 0, 4, "QFI\xfb" },
 	{ "QED", 0, 4, "QED\0" },
 	{ "VMDK", 0, 4, "KDMV" },

@@ -18,6 +18,7 @@ const char *const vhu_blk_hold_words[] = {
 	[VHU_BLK_SWAP] = "swap space",
 	[VHU_BLK_HELD] = "used by block device",
 	[VHU_BLK_LOCKED] = "locked by process",
+	[VHU_BLK_OURS] = "used by",
 };
 
 /* One look for those who hold a device or file. */
@@ -70,11 +71,19 @@ static void look_at_mount(const struct search *search, char *line)
 	search->fn(search->data, VHU_BLK_MOUNTED, point);
 }
 
+static bool is_file_of(const char *path, const struct stat *st)
+{
+	struct stat other;
+
+	return stat(path, &other) == 0 && other.st_dev == st->st_dev && other.st_ino == st->st_ino;
+}
+
 static void look_at_swap(const struct search *search, char *line)
 {
 	line[strcspn(line, " \t\n")] = '\0';
 	unescape(line);
-	if (is_node_of(line, search->device))
+	if (S_ISBLK(search->st->st_mode) ? is_node_of(line, search->device) :
+					   is_file_of(line, search->st))
 		search->fn(search->data, VHU_BLK_SWAP, line);
 }
 
@@ -144,12 +153,10 @@ static void look_at_partition(const struct search *search, const char *folder, c
 static void look_at_loop(const struct search *search, const char *folder, const char *name)
 {
 	char path[VHU_BLK_SYSFS_PATH], file[4096];
-	struct stat st;
 
 	snprintf(path, sizeof(path), "%s/%.64s", folder, name);
 	if (vhu_blk_sysfs_line(path, "loop/backing_file", file, sizeof(file)) == 0 &&
-	    stat(file, &st) == 0 && st.st_dev == search->st->st_dev &&
-	    st.st_ino == search->st->st_ino)
+	    is_file_of(file, search->st))
 		search->fn(search->data, VHU_BLK_HELD, name);
 }
 
@@ -159,6 +166,7 @@ void vhu_blk_device_holders(const struct stat *st, vhu_blk_holder_fn *fn, void *
 	char folder[VHU_BLK_SYSFS_PATH];
 
 	if (!S_ISBLK(st->st_mode)) {
+		each_line("/proc/swaps", look_at_swap, &search);
 		each_entry("/sys/block", look_at_loop, &search);
 		return;
 	}
@@ -190,7 +198,8 @@ static bool has_lock_on(const char *fdinfo, const struct stat *st)
 	return found;
 }
 
-static bool process_has_lock(const char *process, const struct stat *st)
+/* By another fd than but_fd, that is. */
+static bool process_has_lock(const char *process, const struct stat *st, int but_fd)
 {
 	char folder[64], path[64 + 256];
 	struct dirent *entry;
@@ -203,13 +212,14 @@ static bool process_has_lock(const char *process, const struct stat *st)
 		return false;
 	while (!found && (entry = readdir(dir))) {
 		snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
-		found = *entry->d_name != '.' && has_lock_on(path, st);
+		found = isdigit((unsigned char)*entry->d_name) && atoi(entry->d_name) != but_fd &&
+			has_lock_on(path, st);
 	}
 	closedir(dir);
 	return found;
 }
 
-void vhu_blk_lock_holders(const struct stat *st, vhu_blk_holder_fn *fn, void *data)
+void vhu_blk_lock_holders(const struct stat *st, int own_fd, vhu_blk_holder_fn *fn, void *data)
 {
 	DIR *dir = opendir("/proc");
 	struct dirent *entry;
@@ -219,9 +229,15 @@ void vhu_blk_lock_holders(const struct stat *st, vhu_blk_holder_fn *fn, void *da
 	while ((entry = readdir(dir))) {
 		char folder[64], name[32] = "?", who[128];
 
-		if (!isdigit((unsigned char)*entry->d_name) || atoi(entry->d_name) == getpid() ||
-		    !process_has_lock(entry->d_name, st))
+		bool is_us = atoi(entry->d_name) == getpid();
+
+		if (!isdigit((unsigned char)*entry->d_name) ||
+		    !process_has_lock(entry->d_name, st, is_us ? own_fd : -1))
 			continue;
+		if (is_us) {
+			fn(data, VHU_BLK_OURS, "another disk of this command");
+			continue;
+		}
 		snprintf(folder, sizeof(folder), "/proc/%.32s", entry->d_name);
 		vhu_blk_sysfs_line(folder, "comm", name, sizeof(name));
 		snprintf(who, sizeof(who), "%.32s (%s)", entry->d_name, name);

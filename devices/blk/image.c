@@ -47,6 +47,7 @@ static bool is_spec(const char *file)
 
 static int find_path(const struct vhu_blk_options *o, struct vhu_blk_image *image)
 {
+	cleanup_free char *second = NULL;
 	int r;
 
 	image->path = strdup(o->file);
@@ -57,12 +58,22 @@ static int find_path(const struct vhu_blk_options *o, struct vhu_blk_image *imag
 	if (o->create)
 		return refuse(image, -EINVAL, "--create makes files: give a path");
 	free(steal_ptr(&image->path));
-	r = vhu_blk_probe_resolve(o->file, &image->path);
+	r = vhu_blk_probe_resolve(o->file, &image->path, &second);
+	if (second)
+		return refuse(image, -ENOTUNIQ, "has %s, but so has %s: give a path", o->file,
+			      second);
 	if (r == -EOPNOTSUPP)
 		vhu_error("%s: built without libblkid: give a path", o->file);
 	else if (r < 0)
 		vhu_error("%s: no block device has this (see blkid)", o->file);
 	return r;
+}
+
+static bool is_link(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
 }
 
 static int check_kind(const struct vhu_blk_options *o, struct vhu_blk_image *image)
@@ -72,6 +83,8 @@ static int check_kind(const struct vhu_blk_options *o, struct vhu_blk_image *ima
 	if (stat(image->path, &image->st) < 0) {
 		int error = -errno;
 
+		if (error == -ENOENT && is_link(image->path))
+			return refuse(image, error, "is a symbolic link to where nothing is");
 		if (error == -ENOENT)
 			return refuse(image, error,
 				      "there is no such file: --create SIZE would make it");
@@ -114,6 +127,9 @@ static int check_holders(const struct vhu_blk_options *o, struct vhu_blk_image *
 static int create_file(const struct vhu_blk_options *o, struct vhu_blk_image *image)
 {
 	image->fd = open(image->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	if (image->fd < 0 && errno == EEXIST && is_link(image->path))
+		return refuse(image, -EEXIST,
+			      "is a symbolic link: --create takes the path of the file itself");
 	if (image->fd < 0 && errno == EEXIST)
 		return refuse(image, -EEXIST, "is there already: --create only makes new files");
 	if (image->fd < 0)
@@ -128,6 +144,7 @@ static int create_file(const struct vhu_blk_options *o, struct vhu_blk_image *im
 static int open_existing(const struct vhu_blk_options *o, struct vhu_blk_image *image)
 {
 	int flags = O_CLOEXEC | (o->read_only ? O_RDONLY : O_RDWR);
+	struct first_holder first = { .found = false };
 
 	/* Exclusive among those who mount, hold or say so too. */
 	if (S_ISBLK(image->st.st_mode) && !o->force)
@@ -135,9 +152,12 @@ static int open_existing(const struct vhu_blk_options *o, struct vhu_blk_image *
 	image->fd = open(image->path, flags);
 	if (image->fd >= 0)
 		return 0;
-	if (errno == EBUSY)
+	if (errno == EBUSY) {
+		vhu_blk_lock_holders(&image->st, -1, keep_first, &first);
 		return refuse(image, -EBUSY,
-			      "is in use: release it first (--force serves it all the same)");
+			      "is %s: release it first (--force serves it all the same)",
+			      first.found ? first.text : "in use");
+	}
 	if (!o->read_only && (errno == EACCES || errno == EROFS || errno == EPERM))
 		return refuse(image, -errno, "cannot be written: %s (--read-only only reads)",
 			      strerror(errno));
@@ -169,7 +189,7 @@ static int take_lock(const struct vhu_blk_options *o, struct vhu_blk_image *imag
 	}
 	if (r != -EBUSY)
 		return r < 0 ? refuse(image, r, "cannot be locked: %s", strerror(-r)) : 0;
-	vhu_blk_lock_holders(&image->st, keep_first, &first);
+	vhu_blk_lock_holders(&image->st, image->fd, keep_first, &first);
 	return refuse(image, r, "is %s: end that first, or let all only read",
 		      first.found ? first.text : "locked by another process");
 }
@@ -203,7 +223,7 @@ int vhu_blk_image_measure(const struct vhu_blk_image *image, uint64_t *ret_bytes
 static int find_partition(const struct vhu_blk_options *o, struct vhu_blk_image *image)
 {
 	struct vhu_blk_content content;
-	int r = vhu_blk_probe_content(image->fd, 0, 0, &content);
+	int r = vhu_blk_probe_content(image->fd, 0, 0, image->block_bytes, &content);
 
 	if (r == -EOPNOTSUPP)
 		return refuse(image, r,
@@ -224,10 +244,18 @@ static int find_partition(const struct vhu_blk_options *o, struct vhu_blk_image 
 
 static int find_part(const struct vhu_blk_options *o, struct vhu_blk_image *image)
 {
+	struct vhu_blk_topology *t = &image->topology;
+	int r = 0;
+
 	image->offset_bytes = o->offset;
 	image->size_bytes = o->size;
 	image->fixed = o->size != 0;
-	return o->partition ? find_partition(o, image) : 0;
+	if (o->partition)
+		r = find_partition(o, image);
+	/* Where in the disk its first whole physical block begins. */
+	t->alignment_offset = (uint32_t)((t->alignment_offset + t->physical -
+					  image->offset_bytes % t->physical) % t->physical);
+	return r;
 }
 
 static uint32_t fs_block(const struct stat *st)
@@ -251,6 +279,7 @@ static int find_topology(const struct vhu_blk_options *o, struct vhu_blk_image *
 	if (vhu_blk_probe_topology(image->fd, t) < 0)
 		*t = (struct vhu_blk_topology){ .physical = (uint32_t)logical };
 	t->logical = (uint32_t)logical;
+	t->physical = (uint32_t)max_u64(t->physical, t->logical);
 	image->can_discard = true;
 	if (is_block) {
 		vhu_blk_sysfs_disk_folder(image->st.st_rdev, folder);
@@ -331,7 +360,8 @@ static int find_serial(const struct vhu_blk_options *o, struct vhu_blk_image *im
 		snprintf(image->serial, sizeof(image->serial), "%s", o->serial);
 		return 0;
 	}
-	if (vhu_blk_probe_content(image->fd, image->offset_bytes, image->size_bytes, &content) == 0)
+	if (vhu_blk_probe_content(image->fd, image->offset_bytes, image->size_bytes,
+				  image->block_bytes, &content) == 0)
 		id = *content.table_uuid ? content.table_uuid : content.uuid;
 	if (*id)
 		snprintf(image->serial, sizeof(image->serial), "%.*s", VIRTIO_BLK_ID_BYTES, id);

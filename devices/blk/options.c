@@ -48,6 +48,11 @@ static bool null_without_size(options *o)
 	return is_null(o) && !o->size;
 }
 
+static bool null_with_odd_size(options *o)
+{
+	return is_null(o) && o->block_size && o->size % o->block_size;
+}
+
 static bool bad_serial(options *o)
 {
 	size_t len = o->serial ? strlen(o->serial) : 0;
@@ -61,7 +66,7 @@ static bool bad_serial(options *o)
 static bool bad_block_size(options *o)
 {
 	return o->block_size && (!is_pow2(o->block_size) || o->block_size < 512 ||
-				 o->block_size > 65536);
+				 o->block_size > 4096);
 }
 
 static bool bad_num_queues(options *o)
@@ -94,6 +99,17 @@ static bool create_with_part(options *o)
 	return o->create && (o->partition || o->offset || o->size || o->read_only || o->probe);
 }
 
+static bool probe_with_more(options *o)
+{
+	options *d = &vhu_blk_defaults;
+
+	return o->probe && (o->serial || strcmp(o->engine, d->engine) ||
+			    o->num_queues != d->num_queues || o->queue_size != d->queue_size ||
+			    o->poll_us != d->poll_us || o->offset || o->size || o->partition ||
+			    o->format || o->cache || o->discard || o->lock || o->read_only ||
+			    o->force);
+}
+
 static bool json_alone(options *o)
 {
 	return o->json && !o->probe;
@@ -109,7 +125,8 @@ static const struct {
 	{ null_with_file, "--engine null has no file: leave --file, --create, --offset, "
 			  "--partition, --probe away" },
 	{ bad_serial, "--serial is at most 20 printable characters without blanks" },
-	{ bad_block_size, "--block-size is a power of two from 512 to 65536" },
+	{ bad_block_size, "--block-size is a power of two from 512 to 4096" },
+	{ null_with_odd_size, "--engine null: --size is a multiple of --block-size" },
 	{ bad_num_queues, "--num-queues is 1 to 64" },
 	{ bad_queue_size, "--queue-size is a power of two from 4 to 32768" },
 	{ bad_part, "--offset and --size are multiples of 512" },
@@ -117,6 +134,7 @@ static const struct {
 	{ bad_create, "--create takes a multiple of 512 and of --block-size" },
 	{ create_with_part, "--create makes a new disk: leave --read-only, --offset, --size, "
 			    "--partition, --probe away" },
+	{ probe_with_more, "--probe takes --file, --block-size and --json only" },
 	{ json_alone, "--json is for --probe" },
 };
 

@@ -4,6 +4,7 @@
 #include <blkid/blkid.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,13 +20,46 @@ static void free_probe(blkid_probe *probe)
 
 #define cleanup_probe __attribute__((cleanup(free_probe)))
 
-int vhu_blk_probe_resolve(const char *spec, char **ret_path)
+static bool is_other_device(const char *path, const char *other)
+{
+	struct stat st, other_st;
+
+	return stat(path, &st) == 0 && stat(other, &other_st) == 0 &&
+	       st.st_rdev != other_st.st_rdev;
+}
+
+/* NULL when no device but the one at path has it. */
+static char *find_second(const char *spec, const char *path)
+{
+	cleanup_free char *type = NULL, *value = NULL;
+	blkid_dev_iterate iterate;
+	char *second = NULL;
+	blkid_cache cache;
+	blkid_dev device;
+
+	/* No file keeps what is found. */
+	if (blkid_parse_tag_string(spec, &type, &value) < 0 ||
+	    blkid_get_cache(&cache, "/dev/null") < 0)
+		return NULL;
+	blkid_probe_all(cache);
+	iterate = blkid_dev_iterate_begin(cache);
+	blkid_dev_set_search(iterate, type, value);
+	while (!second && blkid_dev_next(iterate, &device) == 0)
+		if (is_other_device(path, blkid_dev_devname(device)))
+			second = strdup(blkid_dev_devname(device));
+	blkid_dev_iterate_end(iterate);
+	blkid_put_cache(cache);
+	return second;
+}
+
+int vhu_blk_probe_resolve(const char *spec, char **ret_path, char **ret_second)
 {
 	char *path = blkid_evaluate_spec(spec, NULL);
 
 	if (!path)
 		return -ENOENT;
 	*ret_path = path;
+	*ret_second = find_second(spec, path);
 	return 0;
 }
 
@@ -75,9 +109,17 @@ int vhu_blk_probe_topology(int fd, struct vhu_blk_topology *ret_topology)
 	return disk_fd < 0 ? disk_fd : device_topology(disk_fd, ret_topology);
 }
 
+/* Cut at the border of a UTF-8 character. */
 static void copy_text(char to[VHU_BLK_TEXT], const char *text)
 {
-	snprintf(to, VHU_BLK_TEXT, "%s", text ? text : "");
+	size_t n = text ? strnlen(text, VHU_BLK_TEXT) : 0;
+
+	if (n == VHU_BLK_TEXT)
+		for (n--; n && (text[n] & 0xc0) == 0x80;)
+			n--;
+	if (n)
+		memcpy(to, text, n);
+	to[n] = '\0';
 }
 
 static void copy_value(blkid_probe probe, const char *name, char to[VHU_BLK_TEXT])
@@ -115,14 +157,15 @@ static void copy_partitions(blkid_partlist list, struct vhu_blk_content *content
 }
 
 int vhu_blk_probe_content(int fd, uint64_t offset_bytes, uint64_t size_bytes,
-			  struct vhu_blk_content *ret_content)
+			  uint32_t block_bytes, struct vhu_blk_content *ret_content)
 {
 	cleanup_probe blkid_probe probe = blkid_new_probe();
 	blkid_partlist list;
 
 	if (!probe ||
 	    blkid_probe_set_device(probe, fd, (blkid_loff_t)offset_bytes,
-				   (blkid_loff_t)size_bytes) < 0)
+				   (blkid_loff_t)size_bytes) < 0 ||
+	    blkid_probe_set_sectorsize(probe, block_bytes) < 0)
 		return -EIO;
 	blkid_probe_enable_superblocks(probe, 1);
 	blkid_probe_set_superblocks_flags(probe, BLKID_SUBLKS_DEFAULT | BLKID_SUBLKS_TYPE);

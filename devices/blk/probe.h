@@ -41,17 +41,20 @@ struct vhu_blk_content {
 	struct vhu_blk_partition partitions[VHU_BLK_MAX_PARTITIONS];
 };
 
-/* "LABEL=x" and the like to the path of the device that has it; the caller frees it. */
-int vhu_blk_probe_resolve(const char *spec, char **ret_path);
+/*
+ * "LABEL=x" and the like to the path of the device that has it, and of a second one that has it
+ * too, or NULL; the caller frees both.
+ */
+int vhu_blk_probe_resolve(const char *spec, char **ret_path, char **ret_second);
 
 /* Of a block device, or of the one below a file's file system. -ENODEV when there is none. */
 int vhu_blk_probe_topology(int fd, struct vhu_blk_topology *ret_topology);
 
 /*
  * Looks at [offset, offset + size) of fd; size 0: from offset to the end. Content that nobody knows
- * is no error.
+ * is no error. Partition tables count in logical blocks: block_bytes.
  */
 int vhu_blk_probe_content(int fd, uint64_t offset_bytes, uint64_t size_bytes,
-			  struct vhu_blk_content *ret_content);
+			  uint32_t block_bytes, struct vhu_blk_content *ret_content);
 
 #endif

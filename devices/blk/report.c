@@ -22,22 +22,53 @@ struct report {
 	unsigned depth;
 };
 
+/* The bytes of the UTF-8 character that text begins with (RFC 3629), or 0 for none. */
+static size_t utf8_bytes(const char *text)
+{
+	static const struct {
+		unsigned char first, last, second_first, second_last, bytes;
+	} rows[] = {
+		{ 0x01, 0x7f, 0, 0, 1 },	 { 0xc2, 0xdf, 0x80, 0xbf, 2 },
+		{ 0xe0, 0xe0, 0xa0, 0xbf, 3 }, { 0xe1, 0xec, 0x80, 0xbf, 3 },
+		{ 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
+		{ 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 },
+		{ 0xf4, 0xf4, 0x80, 0x8f, 4 },
+	};
+	const unsigned char *c = (const unsigned char *)text;
+	size_t i = 0, n;
+
+	while (i < ARRAY_SIZE(rows) && (c[0] < rows[i].first || c[0] > rows[i].last))
+		i++;
+	if (i == ARRAY_SIZE(rows))
+		return 0;
+	if (rows[i].bytes > 1 && (c[1] < rows[i].second_first || c[1] > rows[i].second_last))
+		return 0;
+	for (n = 2; n < rows[i].bytes; n++)
+		if ((c[n] & 0xc0) != 0x80)
+			return 0;
+	return rows[i].bytes;
+}
+
+/* JSON is UTF-8; names of files need not be: a byte of no character is a replacement character. */
 static void put_text(struct report *r, const char *text)
 {
+	size_t n;
+
 	if (!r->json) {
 		fputs(text, r->out);
 		return;
 	}
 	putc('"', r->out);
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if (c == '"' || c == '\\')
-			fprintf(r->out, "\\%c", c);
-		else if (c < 0x20)
-			fprintf(r->out, "\\u%04x", c);
+	for (; *text; text += n ? n : 1) {
+		n = utf8_bytes(text);
+		if (!n)
+			fputs("\\ufffd", r->out);
+		else if (*text == '"' || *text == '\\')
+			fprintf(r->out, "\\%c", *text);
+		else if (n == 1 && *text < 0x20)
+			fprintf(r->out, "\\u%04x", (unsigned)*text);
 		else
-			putc(c, r->out);
+			fwrite(text, n, 1, r->out);
 	}
 	putc('"', r->out);
 }
@@ -189,7 +220,8 @@ static void put_content(struct report *r, const struct vhu_blk_content *content)
 	put_string(r, "label", content->label);
 }
 
-static void put_partition(struct report *r, int fd, const struct vhu_blk_partition *partition)
+static void put_partition(struct report *r, const struct vhu_blk_image *image,
+			  const struct vhu_blk_partition *partition)
 {
 	struct vhu_blk_content content;
 
@@ -200,17 +232,17 @@ static void put_partition(struct report *r, int fd, const struct vhu_blk_partiti
 	put_string(r, "partition_type", partition->type);
 	put_string(r, "partition_uuid", partition->uuid);
 	put_string(r, "partition_name", partition->name);
-	if (vhu_blk_probe_content(fd, partition->offset_bytes, partition->size_bytes,
-				  &content) == 0)
+	if (vhu_blk_probe_content(image->fd, partition->offset_bytes, partition->size_bytes,
+				  image->block_bytes, &content) == 0)
 		put_content(r, &content);
 	close_group(r, '}');
 }
 
-static void put_whole_content(struct report *r, int fd)
+static void put_whole_content(struct report *r, const struct vhu_blk_image *image)
 {
 	struct vhu_blk_content content;
 
-	if (vhu_blk_probe_content(fd, 0, 0, &content) < 0)
+	if (vhu_blk_probe_content(image->fd, 0, 0, image->block_bytes, &content) < 0)
 		return;
 	put_content(r, &content);
 	put_string(r, "partition_table", content.table);
@@ -219,7 +251,7 @@ static void put_whole_content(struct report *r, int fd)
 		return;
 	open_group(r, "partitions", '[');
 	for (unsigned i = 0; i < content.n_partitions; i++)
-		put_partition(r, fd, &content.partitions[i]);
+		put_partition(r, image, &content.partitions[i]);
 	close_group(r, ']');
 }
 
@@ -256,10 +288,10 @@ static void put_probe(struct report *r, const struct vhu_blk_image *image)
 		put_number(r, "size_bytes", bytes);
 	put_topology(r, image);
 	put_string(r, "container", format ? format : "");
-	put_whole_content(r, image->fd);
+	put_whole_content(r, image);
 	open_group(r, "holders", '[');
 	vhu_blk_device_holders(&image->st, put_holder, r);
-	vhu_blk_lock_holders(&image->st, put_holder, r);
+	vhu_blk_lock_holders(&image->st, -1, put_holder, r);
 	close_group(r, ']');
 }
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -81,6 +82,14 @@ static char *look_at_folder(const struct program *program)
 	free(entries);
 	fclose(out);
 	return text;
+}
+
+static int shell(const struct program *program, const char *command)
+{
+	char line[600];
+
+	snprintf(line, sizeof(line), "cd %s && { %s; } >out 2>&1", program->dir, command);
+	return system(line);
 }
 
 static unsigned count_lines(const char *text)
@@ -245,11 +254,46 @@ static void lines_that_do_not_fit(void **state)
 	REFUSES(program, "--serial", "--file", "DIR/image", "--serial", "123456789012345678901");
 	REFUSES(program, "--block-size", "--file", "DIR/image", "--block-size", "1000");
 	REFUSES(program, "512", "--file", "DIR/image", "--offset", "100");
+	REFUSES(program, "--block-size", "--file", "DIR/image", "--block-size", "8192");
+	REFUSES(program, "--queue-size", "--file", "DIR/image", "--queue-size", "100",
+		"--print-qemu-args");
+	REFUSES(program, "--offset", "--file", "DIR/image", "--offset", "100",
+		"--print-qemu-args");
+	REFUSES(program, "--probe takes", "--file", "DIR/image", "--probe", "--offset", "512");
 	REFUSES(program, "there already", "--file", "DIR/image", "--create", "1M");
 	REFUSES(program, "512", "--file", "DIR/new", "--create", "1000");
 	REFUSES(program, "--size", "--engine", "null");
 	REFUSES(program, VHU_BLKID ? "no block device" : "built without libblkid", "--file",
 		"UUID=00000000-0000-4000-8000-000000000000");
+}
+
+/* The limit of a user is an error like any other, and leaves nothing. */
+static void files_over_the_limit(void **state)
+{
+	struct program *program = *state;
+	struct rlimit old, low;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	low = (struct rlimit){ 1 << 20, old.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+	REFUSES(program, "file too large", "--file", "DIR/new", "--create", "2M");
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	SERVES(program, "--file", "DIR/new", "--create", "2M");
+}
+
+static void an_image_is_given_twice(void **state)
+{
+	struct program *program = *state;
+	char other[64];
+
+	make_file(program, "image", "", 0, 1 << 20);
+	snprintf(other, sizeof(other), "%s/socket2", program->dir);
+	REFUSES(program, "another disk of this command", "--log-level", "warning", "--file",
+		"DIR/image", "--socket-path", other, "--next", "--file", "DIR/image");
+	/* Nobody is waited for by then. */
+	assert_int_equal(shell(program, "! $VHU_BUILD/cli/vhu-blk --socket a --file image --next "
+			       "--socket b --file image 2>said && grep -q image said && "
+			       "! grep waiting said"), 0);
 }
 
 /* Also: nothing is created for a disk that could not be served. */
@@ -347,12 +391,36 @@ static void images_that_qemu_has_are_refused(void **state)
 	SERVES(program, "--file", "DIR/image");
 }
 
-static int shell(const struct program *program, const char *command)
+/* What is printed and no disk is served for. */
+static void answers(void **state)
 {
-	char line[600];
+	struct program *program = *state;
 
-	snprintf(line, sizeof(line), "cd %s && { %s; } >out 2>&1", program->dir, command);
-	return system(line);
+	make_file(program, "image", "", 0, 1 << 20);
+	assert_int_equal(shell(program, "$VHU_BUILD/cli/vhu-blk --socket s --file image "
+			       "--queue-size 64 --num-queues 2 --print-qemu-args | "
+			       "grep -q 'vhu0,num-queues=2,queue-size=64$'"), 0);
+	assert_int_equal(shell(program, "$VHU_BUILD/cli/vhu-blk --socket s --file image "
+			       "--queue-size 128 --print-qemu-args | grep -q 'chardev=vhu0$'"), 0);
+	assert_int_equal(shell(program, "$VHU_BUILD/cli/vhu-blk --probe --json --file image "
+			       "--next --probe --json --file image >lines && "
+			       "test $(grep -c '^{\"file\": \"image\", .*}$' lines) = 2"), 0);
+	/* One that cannot be looked at keeps no other from being shown. */
+	assert_int_equal(shell(program, "! $VHU_BUILD/cli/vhu-blk --probe --file missing "
+			       "--next --probe --file image >lines && grep -q image lines"), 0);
+}
+
+static void swap_files_are_refused(void **state)
+{
+	struct program *program = *state;
+
+	if (shell(program, "dd if=/dev/zero of=image bs=1M count=2 && chmod 600 image && "
+		  "mkswap image && swapon image"))
+		skip();
+	REFUSES(program, "swap space", "--file", "DIR/image");
+	REFUSES(program, "swap space", "--file", "DIR/image", "--read-only");
+	assert_int_equal(shell(program, "swapoff image"), 0);
+	SERVES(program, "--file", "DIR/image");
 }
 
 static void mounted_devices_are_refused(void **state)
@@ -391,6 +459,10 @@ int main(int argc, char **argv)
 		TEST(qemu_img_s_own_qcow2_is_refused),
 		TEST(files_of_others_are_refused),
 		TEST(lines_that_do_not_fit),
+		TEST(files_over_the_limit),
+		TEST(an_image_is_given_twice),
+		TEST(answers),
+		TEST(swap_files_are_refused),
 		TEST(sockets_that_cannot_be),
 		TEST(images_in_use_are_refused),
 		TEST(images_that_qemu_has_are_refused),

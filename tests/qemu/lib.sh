@@ -7,6 +7,7 @@
 #	VHU_KEEP=1	keeps the folder, with the logs and images
 #	VHU_PARAM=...	more kernel parameters, for a look at what goes on
 #	VHU_GUEST_SECONDS=...	the longest that a guest may live
+#	VHU_NO_SKIP=1	a missing QEMU or kernel is a failure
 #
 # shellcheck shell=bash
 
@@ -19,8 +20,11 @@ dir=$(mktemp -d "${TMPDIR:-/tmp}/vhu-guest.XXXXXX")
 PATH=$PATH:/usr/sbin:/sbin
 
 declare -A backend_pid
+# What a test makes its back-ends complain of, as a regular expression.
+backend_may_say=
 guest_layers=base
 guest_memory=512M
+guest_machine=()
 guest_cpus=2
 guest_kernel=$(echo "$cache"/kernel/boot/vmlinuz-*)
 guest_parameters="console=ttyS0 loglevel=5 panic=-1 mitigations=off nokaslr"
@@ -32,6 +36,10 @@ failures=0
 
 if [ ! -e "$guest_kernel" ] || ! command -v qemu-system-x86_64 >/dev/null; then
 	rm -r "$dir"
+	if [ -n "${VHU_NO_SKIP:-}" ]; then
+		echo "Bail out! no QEMU or no guest kernel, and none may be missing"
+		exit 1
+	fi
 	echo "1..0 # SKIP no QEMU or no guest kernel: tests/install.sh brings them"
 	exit 0
 fi
@@ -129,7 +137,7 @@ backend_start()
 	local name=$1 program=$build/$2
 	shift 2
 
-	"$program" --socket "$dir/$name.sock" "$@" >"$dir/$name.log" 2>&1 &
+	"$program" --socket "$dir/$name.sock" "$@" >>"$dir/$name.log" 2>&1 &
 	backend_pid[$name]=$!
 	wait_for 20 backend_listens_or_gone "$name"
 	[ -S "$dir/$name.sock" ] && return 0
@@ -151,8 +159,8 @@ blk_start()
 	backend_start "$name" cli/vhu-blk "$@"
 }
 
-# A back-end must have lived until now, end by itself on SIGTERM, and have no complaint of a
-# sanitizer in its log.
+# A back-end must have lived until now, end by itself on SIGTERM, and have no complaint in its log,
+# of a sanitizer or of its own.
 backend_stop()
 {
 	local name=$1 pid=${backend_pid[$1]} status=0
@@ -163,11 +171,28 @@ backend_stop()
 	unset "backend_pid[$name]"
 	check_equal "$name: the back-end ends with 0 on SIGTERM" "$status" 0
 	check "$name: no complaint of a sanitizer" backend_is_clean "$name"
+	check "$name: no complaint of its own" backend_is_content "$name"
 }
 
 backend_is_clean()
 {
 	! grep -E -A 30 'Sanitizer|runtime error:' "$dir/$1.log"
+}
+
+backend_is_content()
+{
+	! grep -E -i 'error|failed|refused|broken|malformed' "$dir/$1.log" |
+		grep -E -v "${backend_may_say:-^$}"
+}
+
+# As a crash would. The socket file stays.
+backend_kill()
+{
+	local name=$1
+
+	kill -9 "${backend_pid[$name]}"
+	{ wait "${backend_pid[$name]}"; } 2>/dev/null
+	unset "backend_pid[$name]"
 }
 
 # --- guests ------------------------------------------------------------------------------------
@@ -196,15 +221,17 @@ make_initrd()
 	(cd "$root" && find test | busybox cpio -o -H newc 2>/dev/null) >>"$dir/initrd"
 }
 
-# guest_launch QEMU-OPTION...: boots what the options name.
+# guest_launch QEMU-OPTION...: boots what the options name. A test may set guest_machine, the
+# options for the machine and its memory, itself.
 guest_launch()
 {
+	[ ${#guest_machine[@]} -gt 0 ] ||
+		guest_machine=(-M "q35,memory-backend=mem" -m "$guest_memory" -object
+			"memory-backend-memfd,id=mem,size=$guest_memory,share=on")
 	: >"$dir/result"
 	rm -f "$dir/qemu.pid"
 	qemu_command=(qemu-system-x86_64 -nodefaults -no-user-config -display none
-		-M "q35,memory-backend=mem" -accel "tcg,thread=multi" -cpu max -smp "$guest_cpus"
-		-m "$guest_memory"
-		-object "memory-backend-memfd,id=mem,size=$guest_memory,share=on"
+		"${guest_machine[@]}" -accel "tcg,thread=multi" -cpu max -smp "$guest_cpus"
 		-serial "file:$dir/console" -serial "file:$dir/result"
 		-pidfile "$dir/qemu.pid" "$@")
 	timeout -k 5 "$guest_seconds" "${qemu_command[@]}" >"$dir/qemu.log" 2>&1 &

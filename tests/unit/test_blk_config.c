@@ -4,6 +4,7 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -187,7 +189,8 @@ static void only_the_cache_mode_can_be_set(void **state)
 	close_disk(device);
 }
 
-static void reset_puts_the_cache_mode_back(void **state)
+/* What the driver set last: QEMU goes on to tell it that, whatever we think. */
+static void the_cache_mode_survives_a_reset(void **state)
 {
 	static const unsigned modes[] = { VHU_BLK_WRITEBACK, VHU_BLK_WRITETHROUGH };
 
@@ -203,9 +206,65 @@ static void reset_puts_the_cache_mode_back(void **state)
 		assert_int_equal(set(device, WCE_AT, 1, &other), 0);
 		assert_int_equal(config_of(device).wce, other);
 		vhu_device_reset_device(device);
-		assert_int_equal(config_of(device).wce, first);
+		assert_int_equal(config_of(device).wce, other);
 		close_disk(device);
 	}
+}
+
+/* Blocks of 512 bytes up to the file system's next block. */
+static void alignment_of_a_part(void **state)
+{
+	static const struct {
+		unsigned offset, block, blocks;
+	} cases[] = { { 0, 512, 0 }, { 512, 512, 7 }, { 3584, 512, 1 }, { 4096, 512, 0 },
+		      { 5120, 1024, 3 } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct vhu_blk_options o = vhu_blk_defaults;
+		struct virtio_blk_config c;
+		struct vhu_device *device;
+
+		o.offset = cases[i].offset;
+		o.size = MIB;
+		o.block_size = cases[i].block;
+		device = open_disk(&o);
+		c = config_of(device);
+		/* The file system's blocks may be others than those of 4096 bytes. */
+		if (cases[i].block << c.physical_block_exp == 4096)
+			assert_int_equal(c.alignment_offset, cases[i].blocks);
+		assert_int_equal((c.alignment_offset * cases[i].block + o.offset) %
+				 (cases[i].block << c.physical_block_exp), 0);
+		close_disk(device);
+	}
+}
+
+/* A file of a tmpfs that cannot be mapped for writing: auto takes the other engine. */
+static void no_mapping_to_be_had(void **state)
+{
+	struct vhu_blk_options o = vhu_blk_defaults;
+	int fd = memfd_create("sealed", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	struct vhu_device *device;
+	struct capture capture;
+	char name[64];
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, MIB), 0);
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE) < 0)
+		skip();
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	o.file = name;
+	assert_int_equal(vhu_blk_new(&o, &device), 0);
+	capture_begin(&capture, STDERR_FILENO);
+	vhu_blk_print_stats(device);
+	capture_end_line(&capture, "\"engine\": \"sync\"");
+	vhu_device_unref(device);
+	o.engine = "mmap";
+	capture_begin(&capture, STDERR_FILENO);
+	assert_true(vhu_blk_new(&o, &device) < 0);
+	capture_end_line(&capture, "engine mmap cannot serve it");
+	close(fd);
 }
 
 static void another_size(void **state)
@@ -259,7 +318,9 @@ int main(void)
 		cmocka_unit_test(the_config_space),
 		cmocka_unit_test(portions),
 		cmocka_unit_test(only_the_cache_mode_can_be_set),
-		cmocka_unit_test(reset_puts_the_cache_mode_back),
+		cmocka_unit_test(the_cache_mode_survives_a_reset),
+		cmocka_unit_test(alignment_of_a_part),
+		cmocka_unit_test(no_mapping_to_be_had),
 		cmocka_unit_test(another_size),
 		cmocka_unit_test(the_null_disk),
 		cmocka_unit_test(statistics),

@@ -80,6 +80,13 @@ static void what_is_no_disk(void **state)
 	(void)state;
 	o.file = path_of("missing");
 	refused(&o, -ENOENT, "--create");
+	assert_int_equal(symlink("nowhere", path_of("link")), 0);
+	o.file = path_of("link");
+	refused(&o, -ENOENT, "symbolic link to where nothing is");
+	o.create = 1 << 20;
+	refused(&o, -EEXIST, "is a symbolic link");
+	o.create = 0;
+	unlink(o.file);
 	o.file = folder;
 	refused(&o, -EISDIR, "is a directory");
 	o.file = "/dev/null";
@@ -117,7 +124,8 @@ static void containers(void **state)
 		const char *name;
 		char head[128];
 	} files[] = {
-		{ "qcow2", "QFI\xfb" },
+		{ "qcow2", "QFI\xfb\0\0\0\3" },
+		{ "qcow container", "QFI\xfb\0\0\0\1" },
 		{ "QED", "QED" },
 		{ "VMDK", "KDMV" },
 		{ "VMDK", "# Disk DescriptorFile\nversion=1\n" },
@@ -298,8 +306,8 @@ static void two_users(void **state)
 	writer.file = reader.file = make_file("disk", 65536, NULL, 0);
 	reader.read_only = true;
 	assert_int_equal(vhu_blk_image_open(&writer, &a), 0);
-	refused(&writer, -EBUSY, "locked by");
-	refused(&reader, -EBUSY, "locked by");
+	refused(&writer, -EBUSY, "used by another disk of this command");
+	refused(&reader, -EBUSY, "used by another disk of this command");
 	writer.lock = VHU_BLK_LOCK_OFF;
 	assert_int_equal(vhu_blk_image_open(&writer, &b), 0);
 	vhu_blk_image_close(&b);
@@ -308,7 +316,7 @@ static void two_users(void **state)
 
 	assert_int_equal(vhu_blk_image_open(&reader, &a), 0);
 	assert_int_equal(vhu_blk_image_open(&reader, &b), 0);
-	refused(&writer, -EBUSY, "locked by");
+	refused(&writer, -EBUSY, "used by another disk of this command");
 	vhu_blk_image_close(&b);
 	vhu_blk_image_close(&a);
 	assert_int_equal(vhu_blk_image_open(&writer, &a), 0);
@@ -429,6 +437,8 @@ static void wrong_options(void **state)
 		{ { .file = "x", .serial = "a b" }, "--serial" },
 		{ { .file = "x", .block_size = 256 }, "--block-size" },
 		{ { .file = "x", .block_size = 1000 }, "--block-size" },
+		{ { .file = "x", .block_size = 8192 }, "--block-size" },
+		{ { .engine = "null", .size = 4608, .block_size = 4096 }, "--size is a multiple" },
 		{ { .file = "x", .num_queues = 65 }, "--num-queues" },
 		{ { .file = "x", .queue_size = 100 }, "--queue-size" },
 		{ { .file = "x", .offset = 100 }, "--offset and --size" },
@@ -438,6 +448,11 @@ static void wrong_options(void **state)
 		{ { .file = "x", .create = 512, .block_size = 4096 }, "--create" },
 		{ { .file = "x", .create = 512, .read_only = true }, "--create" },
 		{ { .file = "x", .json = true }, "--probe" },
+		{ { .file = "x", .probe = true, .offset = 512 }, "--probe takes" },
+		{ { .file = "x", .probe = true, .partition = 1 }, "--probe takes" },
+		{ { .file = "x", .probe = true, .num_queues = 2 }, "--probe takes" },
+		{ { .file = "x", .probe = true, .engine = "sync" }, "--probe takes" },
+		{ { .file = "x", .probe = true, .read_only = true }, "--probe takes" },
 	};
 
 	(void)state;

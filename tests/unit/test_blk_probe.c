@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,6 +23,7 @@
 #include "devices/blk/image.h"
 #include "devices/blk/sysfs.h"
 #include "tests/unit/capture.h"
+#include "tests/unit/loop_device.h"
 
 #define DISK_BYTES (8ull << 20)
 #define PART_SECTOR 2048u
@@ -56,13 +58,13 @@ static void put_swap(uint64_t offset)
 	put(offset + 4096 - 10, "SWAPSPACE2", 10);
 }
 
-/* A DOS partition table with one partition. */
-static void put_table(void)
+/* A DOS partition table with one partition, counted in blocks. */
+static void put_table(uint32_t block_bytes)
 {
 	put_le32(440, 0x1234abcd);
 	put(446 + 4, "\x82", 1);
-	put_le32(446 + 8, PART_SECTOR);
-	put_le32(446 + 12, PART_SECTORS);
+	put_le32(446 + 8, PART_SECTOR * 512 / block_bytes);
+	put_le32(446 + 12, PART_BYTES / block_bytes);
 	put(510, "\x55\xaa", 2);
 }
 
@@ -75,7 +77,7 @@ static int set_up(void **state)
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0 || ftruncate(fd, DISK_BYTES) < 0)
 		return -1;
-	put_table();
+	put_table(512);
 	put_swap(PART_SECTOR * 512);
 	return 0;
 }
@@ -92,7 +94,7 @@ static int tear_down(void **state)
 static struct vhu_blk_content probe(uint64_t offset, uint64_t size)
 {
 	struct vhu_blk_content content;
-	int r = vhu_blk_probe_content(fd, offset, size, &content);
+	int r = vhu_blk_probe_content(fd, offset, size, 512, &content);
 
 	if (r == -EOPNOTSUPP)
 		skip();
@@ -165,6 +167,66 @@ static void a_partition_as_the_disk(void **state)
 	assert_int_equal(r, -ENOENT);
 }
 
+/* A table made where blocks have 4096 bytes. */
+static void a_partition_in_large_blocks(void **state)
+{
+	struct vhu_blk_options o = vhu_blk_defaults;
+	struct vhu_blk_image image;
+
+	(void)state;
+	probe(0, 0);
+	put_table(4096);
+	o.file = path;
+	o.partition = 1;
+	o.block_size = 4096;
+	assert_int_equal(vhu_blk_image_open(&o, &image), 0);
+	assert_int_equal(image.offset_bytes, PART_SECTOR * 512);
+	assert_int_equal(image.size_bytes, PART_BYTES);
+	vhu_blk_image_close(&image);
+	put_table(512);
+}
+
+/* Two disks with one label: neither is taken. */
+static void a_name_of_two_devices(void **state)
+{
+	struct vhu_blk_options o = vhu_blk_defaults;
+	char loops[2][32], first[128], second[128];
+	int disk = fd, backing[2], loop[2] = { -1, -1 };
+	struct vhu_blk_image image;
+	struct capture capture;
+	int r;
+
+	(void)state;
+	probe(0, 0);
+	o.file = "LABEL=vhu-two-of-it";
+	for (int i = 0; i < 2; i++) {
+		backing[i] = fd = memfd_create("disk", MFD_CLOEXEC);
+		assert_int_equal(ftruncate(fd, PART_BYTES), 0);
+		put_swap(0);
+		put(1052, "vhu-two-of-it\0", 14);
+		loop[i] = loop_over(fd, loops[i]);
+		fd = disk;
+		if (loop[i] < 0)
+			skip();
+		if (i)
+			break;
+		assert_int_equal(vhu_blk_image_open(&o, &image), 0);
+		assert_string_equal(image.path, loops[0]);
+		vhu_blk_image_close(&image);
+	}
+	capture_begin(&capture, STDERR_FILENO);
+	r = vhu_blk_image_open(&o, &image);
+	snprintf(first, sizeof(first), "%s: has %s, but so has %s:", loops[0], o.file, loops[1]);
+	snprintf(second, sizeof(second), "%s: has %s, but so has %s:", loops[1], o.file, loops[0]);
+	capture_end_line(&capture, "give a path");
+	assert_int_equal(r, -ENOTUNIQ);
+	assert_true(strstr(capture.text, first) || strstr(capture.text, second));
+	for (int i = 0; i < 2; i++) {
+		close(loop[i]);
+		close(backing[i]);
+	}
+}
+
 static void names_of_devices(void **state)
 {
 	struct vhu_blk_options o = vhu_blk_defaults;
@@ -228,6 +290,46 @@ static void printed(void **state)
 	assert_int_equal(r, 0);
 	assert_non_null(strstr(text, "\npartitions:\n  - number: 1\n    offset_bytes: 1048576\n"));
 	assert_non_null(strstr(text, "\n    label: a \"label\"\nholders:\n"));
+}
+
+/* Whatever bytes a name has, what is printed is UTF-8. */
+static void names_that_are_no_text(void **state)
+{
+	static const struct {
+		const char *name, *printed;
+	} cases[] = {
+		{ "\x80", "\\ufffd" },
+		{ "a\xc3", "a\\ufffd" },
+		{ "\xc3\xa4", "\xc3\xa4" },
+		{ "\xc0\xaf", "\\ufffd\\ufffd" },
+		{ "\xe2\x82\xac", "\xe2\x82\xac" },
+		{ "\xe2\x82", "\\ufffd\\ufffd" },
+		{ "\xed\xa0\x80", "\\ufffd\\ufffd\\ufffd" },
+		{ "\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80" },
+		{ "\xf4\x90\x80\x80", "\\ufffd\\ufffd\\ufffd\\ufffd" },
+		{ "\x01\xff\n", "\\u0001\\ufffd\\u000a" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct vhu_blk_options o = vhu_blk_defaults;
+		struct capture capture;
+		char name[128], wanted[128];
+		int file;
+
+		snprintf(name, sizeof(name), "%s/%s", folder, cases[i].name);
+		snprintf(wanted, sizeof(wanted), "{\"file\": \"%s/%s\", ", folder,
+			 cases[i].printed);
+		file = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		assert_true(file >= 0);
+		o.file = name;
+		o.json = true;
+		capture_begin(&capture, STDOUT_FILENO);
+		vhu_blk_print_probe(&o);
+		capture_end_line(&capture, wanted);
+		close(file);
+		unlink(name);
+	}
 }
 
 static void write_file(const char *name, const char *text)
@@ -313,9 +415,12 @@ int main(void)
 		cmocka_unit_test(what_is_in_a_partition),
 		cmocka_unit_test(nothing_that_is_known),
 		cmocka_unit_test(a_partition_as_the_disk),
+		cmocka_unit_test(a_partition_in_large_blocks),
+		cmocka_unit_test(a_name_of_two_devices),
 		cmocka_unit_test(names_of_devices),
 		cmocka_unit_test(topology_of_a_file),
 		cmocka_unit_test(printed),
+		cmocka_unit_test(names_that_are_no_text),
 		cmocka_unit_test(lifetime_of_emmc),
 		cmocka_unit_test(lifetime_of_ufs),
 	};
