@@ -115,6 +115,27 @@ static void malformed_then_good(void **state)
 	guest_finish(&g);
 }
 
+/* Many at once are much work for nothing: pop gives up after some and says that there are more. */
+static void many_malformed_are_taken_in_turns(void **state)
+{
+	struct guest g;
+
+	(void)state;
+	guest_start(&g, 64, 0);
+	guest_desc(g.ring.desc, 0, GUEST_DATA, 8, VRING_DESC_F_NEXT, 0); /* a loop */
+	for (unsigned i = 0; i < 64; i++)
+		guest_offer(&g, 0);
+	for (unsigned turn = 1; turn <= 4; turn++) {
+		assert_null(vhu_virtqueue_pop(&g.q));
+		assert_int_equal(g.q.malformed, 16 * turn);
+		assert_int_equal(g.q.cut_short, turn < 4);
+	}
+	assert_false(g.q.broken);
+	vhu_virtqueue_publish(&g.q);
+	assert_int_equal(g.ring.used->idx, 64);
+	guest_finish(&g);
+}
+
 /* Only malformed ones: pop has nothing to give, and publish shows them. */
 static void malformed_alone_is_published(void **state)
 {
@@ -387,6 +408,7 @@ int main(void)
 		cmocka_unit_test(head_outside_the_ring_breaks),
 		cmocka_unit_test(more_in_flight_than_entries_breaks),
 		cmocka_unit_test(ring_outside_the_next_map_breaks),
+		cmocka_unit_test(many_malformed_are_taken_in_turns),
 		cmocka_unit_test(racing_writes_never_lead_outside),
 	};
 	struct CMUnitTest tests[ARRAY_SIZE(malformed) + ARRAY_SIZE(others)];
