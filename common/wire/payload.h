@@ -70,7 +70,7 @@ struct vhu_config {
 #define VHU_CONFIG_WRITABLE 0u	/* flags: the guest writes */
 #define VHU_CONFIG_MIGRATION 1u /* flags: a migration restores */
 
-struct vhu_iotlb {
+struct vhu_iotlb_msg {
 	uint64_t iova;
 	uint64_t size;
 	uint64_t uaddr;
@@ -122,7 +122,7 @@ union vhu_payload {
 	struct vhu_single_region region;
 	struct vhu_log_base log_base;
 	struct vhu_config config;
-	struct vhu_iotlb iotlb;
+	struct vhu_iotlb_msg iotlb;
 	struct vhu_inflight inflight;
 	uint8_t uuid[16];
 	struct vhu_transfer_state transfer;
@@ -140,7 +140,7 @@ static_assert(sizeof(struct vhu_mem_table) == 8 + 8 * 32, "memory table");
 static_assert(sizeof(struct vhu_single_region) == 40, "single memory region");
 static_assert(sizeof(struct vhu_log_base) == 16, "log description");
 static_assert(VHU_CONFIG_HEADER == 12, "config");
-static_assert(sizeof(struct vhu_iotlb) == 32, "IOTLB message");
+static_assert(sizeof(struct vhu_iotlb_msg) == 32, "IOTLB message");
 static_assert(VHU_INFLIGHT_SIZE == 20, "in-flight description");
 static_assert(sizeof(struct vhu_transfer_state) == 8, "device state transfer");
 static_assert(sizeof(struct vhu_vring_area) == 24, "vring area");

@@ -123,6 +123,14 @@ enum vhu_feature {
 
 #define VHU_VRING_ADDR_LOG (1u << 0)
 
+/* What an IOTLB message is (vhost-user, An IOTLB message). */
+enum vhu_iotlb_type {
+	VHU_IOTLB_MISS = 1,
+	VHU_IOTLB_UPDATE = 2,
+	VHU_IOTLB_INVALIDATE = 3,
+	VHU_IOTLB_ACCESS_FAIL = 4,
+};
+
 /* Device status (virtio 1.3, 2.1). */
 #define VHU_STATUS_ACKNOWLEDGE 0x01u
 #define VHU_STATUS_DRIVER 0x02u
