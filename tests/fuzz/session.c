@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * A whole session with a device of two queues, each on a worker of its own: messages in any order,
+ * mostly of the right form, with a guest that writes into its rings meanwhile. Every session must
+ * come to its end, and leave no fd behind.
+ */
+
+#include <endian.h>
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <linux/virtio_ring.h>
+
+#include "common/backend/device.h"
+#include "common/backend/vring.h"
+#include "common/base/log.h"
+#include "common/base/num.h"
+#include "common/session/session.h"
+#include "common/wire/message.h"
+#include "common/wire/request.h"
+#include "tests/fuzz/input.h"
+
+#define GPA 0x100000ull
+#define UADDR 0x7f0000000000ull
+#define MEMORY_BYTES 0x20000ull
+#define N_QUEUES 2
+#define QUEUE_SIZE_MAX 64
+#define CONFIG_BYTES 16
+#define END_NS (20 * NS_PER_SEC)
+
+struct scene {
+	struct input *in;
+	struct vhu_loop *loop;
+	struct vhu_device *device;
+	struct vhu_session *session;
+	bool closed;
+	int fd; /* the front-end's end */
+	int kick_fd;
+};
+
+static int memory_fd = -1;
+static char *guest;
+
+/* The device: echoes what it reads. */
+
+static unsigned num_queues(struct vhu_device *device)
+{
+	(void)device;
+	return N_QUEUES;
+}
+
+static unsigned max_queue_size(struct vhu_device *device)
+{
+	(void)device;
+	return QUEUE_SIZE_MAX;
+}
+
+static uint64_t features(struct vhu_device *device)
+{
+	(void)device;
+	return 1;
+}
+
+static unsigned queues_per_thread(struct vhu_device *device, uint64_t masks[VHU_MAX_WORKERS])
+{
+	(void)device;
+	for (unsigned i = 0; i < N_QUEUES; i++)
+		masks[i] = 1ull << i;
+	return N_QUEUES;
+}
+
+static int get_config(struct vhu_device *device, uint32_t offset, uint32_t size, uint8_t *buf)
+{
+	(void)device;
+	expect(range_fits(offset, size, VHU_CONFIG_MAX));
+	memset(buf, 1, offset < CONFIG_BYTES ? min_u64(size, CONFIG_BYTES - offset) : 0);
+	return 0;
+}
+
+static int set_config(struct vhu_device *device, uint32_t offset, uint32_t size,
+		      const uint8_t *buf, uint32_t flags)
+{
+	(void)device;
+	(void)buf;
+	(void)flags;
+	expect(range_fits(offset, size, VHU_CONFIG_MAX));
+	return offset + size <= CONFIG_BYTES ? 0 : -1;
+}
+
+static int get_shared_object(struct vhu_device *device, const uint8_t uuid[16], int *ret_fd)
+{
+	(void)device;
+	if (uuid[0] & 1)
+		return -1;
+	*ret_fd = dup(memory_fd);
+	return 0;
+}
+
+static int set_gpu_socket(struct vhu_device *device, int fd)
+{
+	(void)device;
+	close(fd);
+	return 0;
+}
+
+static int handle_event(struct vhu_device *device, unsigned event_id, uint32_t epoll_events,
+			unsigned worker_idx)
+{
+	struct vhu_vring *vring = vhu_device_vring(device, event_id);
+	struct vhu_chain *chain;
+
+	(void)epoll_events;
+	expect(worker_idx == event_id);
+	while ((chain = vhu_vring_pop(vring))) {
+		struct vhu_iov_cursor reader, writer;
+		char buf[256];
+		size_t n;
+
+		vhu_chain_reader(chain, &reader);
+		vhu_chain_writer(chain, &writer);
+		n = vhu_iov_write(&writer, buf, vhu_iov_read(&reader, buf, sizeof(buf)));
+		vhu_vring_push(vring, chain, (uint32_t)n);
+	}
+	return 0;
+}
+
+static const struct vhu_device_ops ops = {
+	.name = "fuzz",
+	.num_queues = num_queues,
+	.max_queue_size = max_queue_size,
+	.features = features,
+	.queues_per_thread = queues_per_thread,
+	.get_config = get_config,
+	.set_config = set_config,
+	.get_shared_object = get_shared_object,
+	.set_gpu_socket = set_gpu_socket,
+	.handle_event = handle_event,
+};
+
+/* The front-end. */
+
+static uint64_t some_uaddr(struct input *in)
+{
+	return input_u8(in) < 250 ? UADDR + 16ull * (input_u16(in) % (MEMORY_BYTES / 16))
+				  : input_u64(in);
+}
+
+static void fill_region(struct input *in, struct vhu_wire_region *ret_region)
+{
+	uint64_t part = input_below(in, 4) * (MEMORY_BYTES / 4);
+	uint8_t odd = input_u8(in);
+
+	*ret_region = (struct vhu_wire_region){
+		.gpa = odd == 255 ? input_u64(in) : GPA + part,
+		.size = odd == 254 ? input_u64(in) : MEMORY_BYTES / (odd & 1 ? 1 : 4),
+		.uaddr = odd == 253 ? input_u64(in) : UADDR + part,
+		.mmap_offset = odd == 252 ? input_u64(in) : odd & 1 ? 0 : part,
+	};
+}
+
+/* The payload in a form that gets past the first checks; other messages are u64s. */
+static void fill_payload(struct input *in, uint32_t request, union vhu_payload *payload)
+{
+	switch (request) {
+	case VHU_SET_MEM_TABLE:
+		payload->mem_table.n_regions = input_below(in, 3);
+		for (unsigned i = 0; i < payload->mem_table.n_regions; i++)
+			fill_region(in, &payload->mem_table.regions[i]);
+		break;
+	case VHU_ADD_MEM_REG:
+	case VHU_REM_MEM_REG:
+		fill_region(in, &payload->region.region);
+		break;
+	case VHU_SET_VRING_ADDR:
+		payload->vring_addr.index = input_below(in, N_QUEUES);
+		payload->vring_addr.flags = input_below(in, 4) == 3;
+		payload->vring_addr.desc_uaddr = some_uaddr(in);
+		payload->vring_addr.avail_uaddr = some_uaddr(in);
+		payload->vring_addr.used_uaddr = some_uaddr(in);
+		payload->vring_addr.log_gpa = input_u64(in);
+		break;
+	case VHU_SET_VRING_NUM:
+		payload->vring_state.index = input_below(in, N_QUEUES);
+		payload->vring_state.num = 1u << input_below(in, 8);
+		break;
+	case VHU_SET_VRING_BASE:
+	case VHU_GET_VRING_BASE:
+	case VHU_SET_VRING_ENABLE:
+	case VHU_VRING_KICK:
+	case VHU_SET_VRING_ENDIAN:
+		payload->vring_state.index = input_below(in, N_QUEUES);
+		payload->vring_state.num = input_u8(in) & 3 ? input_u8(in) & 1
+							    : (uint32_t)input_u64(in);
+		break;
+	case VHU_SET_LOG_BASE:
+		payload->log_base.size = input_u16(in);
+		payload->log_base.offset = input_u8(in) & 7 ? 0 : input_u64(in);
+		break;
+	case VHU_GET_CONFIG:
+	case VHU_SET_CONFIG:
+		payload->config.offset = input_u8(in);
+		payload->config.size = input_below(in, 64);
+		payload->config.flags = input_below(in, 3);
+		break;
+	case VHU_IOTLB_MSG:
+		payload->iotlb.iova = input_u8(in) & 3 ? GPA + input_u16(in) : input_u64(in);
+		payload->iotlb.size = input_u8(in) & 3 ? 4096 : input_u64(in);
+		payload->iotlb.uaddr = some_uaddr(in);
+		payload->iotlb.perm = input_u8(in) & 3;
+		payload->iotlb.type = (uint8_t)input_below(in, 6);
+		break;
+	case VHU_GET_INFLIGHT_FD:
+	case VHU_SET_INFLIGHT_FD:
+		payload->inflight.mmap_size = input_u8(in) & 1 ? input_u64(in) : 4096;
+		payload->inflight.mmap_offset = input_u8(in) & 7 ? 0 : input_u64(in);
+		payload->inflight.n_queues = input_below(in, 4);
+		payload->inflight.queue_size = (uint16_t)(1u << input_below(in, 8));
+		break;
+	case VHU_SET_VRING_KICK:
+	case VHU_SET_VRING_CALL:
+	case VHU_SET_VRING_ERR:
+		payload->u64 = input_below(in, N_QUEUES) | (input_u8(in) & 7 ? 0 : VHU_VRING_NO_FD);
+		break;
+	case VHU_SET_FEATURES:
+		payload->u64 = VHU_BIT(VHU_F_PROTOCOL_FEATURES) | VHU_BIT(VHU_F_VERSION_1) |
+			       (input_u64(in) & 0xf35000001ull);
+		break;
+	default:
+		payload->u64 = input_u64(in);
+	}
+}
+
+static uint32_t payload_size(uint32_t request, const union vhu_payload *payload)
+{
+	const struct vhu_request_rule *rule = vhu_frontend_request_rule(request);
+
+	if (!rule)
+		return 8;
+	if (request == VHU_SET_MEM_TABLE)
+		return 8 + payload->mem_table.n_regions * (uint32_t)sizeof(struct vhu_wire_region);
+	if (request == VHU_GET_CONFIG || request == VHU_SET_CONFIG)
+		return VHU_CONFIG_HEADER + payload->config.size;
+	if (rule->max_size > sizeof(struct vhu_mem_table))
+		return rule->min_size;
+	return rule->max_size;
+}
+
+static int some_fd(struct scene *s, uint32_t request)
+{
+	int ends[2];
+
+	switch (request) {
+	case VHU_SET_VRING_KICK:
+		return dup(s->kick_fd);
+	case VHU_SET_VRING_CALL:
+	case VHU_SET_VRING_ERR:
+	case VHU_SET_LOG_FD:
+		return eventfd(0, EFD_NONBLOCK);
+	case VHU_SET_BACKEND_REQ_FD:
+	case VHU_GPU_SET_SOCKET:
+	case VHU_SET_DEVICE_STATE_FD:
+		expect(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+		close(ends[1]);
+		return ends[0];
+	default:
+		return dup(memory_fd);
+	}
+}
+
+static unsigned fds_of(uint32_t request, const union vhu_payload *payload)
+{
+	const struct vhu_request_rule *rule = vhu_frontend_request_rule(request);
+
+	switch (rule ? rule->fds : VHU_FDS_NONE) {
+	case VHU_FDS_ONE:
+	case VHU_FDS_OPTIONAL:
+		return 1;
+	case VHU_FDS_BY_NO_FD:
+		return !(payload->u64 & VHU_VRING_NO_FD);
+	case VHU_FDS_PER_REGION:
+		return payload->mem_table.n_regions;
+	default:
+		return 0;
+	}
+}
+
+static void send_request(struct scene *s)
+{
+	union vhu_payload payload = { 0 };
+	uint8_t shape = input_u8(s->in);
+	uint32_t request = shape & 63;
+	uint32_t flags = VHU_VERSION | (shape & 64 ? VHU_FLAG_NEED_REPLY : 0);
+	int fds[VHU_MEM_TABLE_MAX];
+	unsigned n;
+
+	fill_payload(s->in, request, &payload);
+	n = fds_of(request, &payload);
+	if (shape & 128 && input_u8(s->in) < 16)
+		n = input_below(s->in, VHU_MEM_TABLE_MAX + 1);
+	for (unsigned i = 0; i < n; i++)
+		fds[i] = some_fd(s, request);
+	vhu_message_send(s->fd, request, flags, &payload, payload_size(request, &payload), fds, n,
+			 0);
+	for (unsigned i = 0; i < n; i++)
+		close(fds[i]);
+}
+
+static void write_guest(struct scene *s)
+{
+	uint64_t at = 2ull * input_u16(s->in) % MEMORY_BYTES;
+	uint8_t bytes[32];
+	size_t n = input_below(s->in, sizeof(bytes));
+
+	input_bytes(s->in, bytes, n);
+	memcpy(guest + at, bytes, min_u64(n, MEMORY_BYTES - at));
+}
+
+static void kick(struct scene *s)
+{
+	eventfd_write(s->kick_fd, 1);
+}
+
+/* Fds are borrowed; a message that does not get through is none. */
+static void say(struct scene *s, uint32_t request, const void *payload, uint32_t size, int fd)
+{
+	vhu_message_send(s->fd, request, VHU_VERSION | VHU_FLAG_NEED_REPLY, payload, size, &fd,
+			 fd >= 0, 0);
+}
+
+/* What a front-end begins with, so that the input need not. */
+static void negotiate(struct scene *s)
+{
+	uint64_t protocol = s->device->protocol_features, bits = s->device->features;
+	struct vhu_single_region region = {
+		.region = { .gpa = GPA, .size = MEMORY_BYTES, .uaddr = UADDR },
+	};
+
+	protocol &= ~(VHU_BIT(input_u8(s->in) % 64));
+	bits &= ~(VHU_BIT(input_u8(s->in) % 64) | VHU_BIT(input_u8(s->in) % 64));
+	say(s, VHU_SET_PROTOCOL_FEATURES, &protocol, sizeof(protocol), -1);
+	say(s, VHU_SET_FEATURES, &bits, sizeof(bits), -1);
+	say(s, VHU_ADD_MEM_REG, &region, sizeof(region), memory_fd);
+}
+
+/* A ring that works. Each queue has a part of the memory. */
+static void start_ring(struct scene *s)
+{
+	uint32_t q = input_below(s->in, N_QUEUES);
+	uint64_t at = UADDR + q * (MEMORY_BYTES / N_QUEUES), index = q;
+	struct vhu_vring_state num = { q, 8 }, enable = { q, 1 };
+	struct vhu_vring_addr addr = {
+		.index = q,
+		.desc_uaddr = at,
+		.avail_uaddr = at + 0x1000,
+		.used_uaddr = at + 0x2000,
+	};
+	int call_fd = eventfd(0, EFD_NONBLOCK);
+
+	say(s, VHU_SET_VRING_NUM, &num, sizeof(num), -1);
+	say(s, VHU_SET_VRING_ADDR, &addr, sizeof(addr), -1);
+	say(s, VHU_SET_VRING_CALL, &index, sizeof(index), call_fd);
+	say(s, VHU_SET_VRING_KICK, &index, sizeof(index), s->kick_fd);
+	say(s, VHU_SET_VRING_ENABLE, &enable, sizeof(enable), -1);
+	close(call_fd);
+}
+
+/* Some descriptors and available entries of the first ring; of a packed one if they fit. */
+static void offer(struct scene *s)
+{
+	struct vring_desc desc = {
+		.addr = htole64(GPA + input_u16(s->in)),
+		.len = htole32(input_u8(s->in)),
+		.flags = htole16(input_below(s->in, 8)),
+		.next = htole16(input_below(s->in, 9)),
+	};
+	struct vring_avail *avail = (struct vring_avail *)(guest + 0x1000);
+	uint16_t idx = le16toh(avail->idx);
+
+	memcpy(guest + 16 * input_below(s->in, 8), &desc, sizeof(desc));
+	avail->ring[idx % 8] = htole16(input_below(s->in, 8));
+	__atomic_store_n(&avail->idx, htole16(idx + 1), __ATOMIC_RELEASE);
+	kick(s);
+}
+
+static void (*const steps[])(struct scene *s) = {
+	send_request, send_request, send_request, send_request, write_guest, kick, negotiate,
+	start_ring, offer, offer,
+};
+
+static void drop_replies(struct scene *s)
+{
+	struct vhu_receiver receiver;
+
+	vhu_receiver_init(&receiver);
+	while (vhu_receiver_read(&receiver, s->fd) == 1)
+		vhu_receiver_finish(&receiver);
+	vhu_receiver_finish(&receiver);
+}
+
+static void closed(void *data, int error)
+{
+	struct scene *s = data;
+
+	(void)error;
+	s->closed = true;
+}
+
+static void turn(struct scene *s)
+{
+	for (unsigned i = 0; i < 4 && !s->closed; i++)
+		vhu_loop_turn(s->loop, 0);
+	drop_replies(s);
+}
+
+/* Drained and gone: a session that does not come to its end is a finding. */
+static void end(struct scene *s)
+{
+	uint64_t since_ns = vhu_now_ns();
+
+	close(s->fd);
+	while (!s->closed) {
+		expect(vhu_now_ns() - since_ns < END_NS);
+		vhu_loop_turn(s->loop, NS_PER_MS);
+	}
+}
+
+static void make_memory(void)
+{
+	vhu_log_set_level(VHU_LOG_ERROR);
+	memory_fd = memfd_create("guest", MFD_CLOEXEC);
+	expect(memory_fd >= 0 && ftruncate(memory_fd, (off_t)MEMORY_BYTES) == 0);
+	guest = mmap(NULL, MEMORY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, memory_fd, 0);
+	expect(guest != MAP_FAILED);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input in = { .at = data, .left = size };
+	struct vhu_device device;
+	struct scene s = { .in = &in, .device = &device };
+	int ends[2], free_fd;
+
+	if (memory_fd < 0)
+		make_memory();
+	free_fd = lowest_fd();
+	memset(guest, 0, MEMORY_BYTES);
+	expect(vhu_loop_new(&s.loop) == 0);
+	expect(vhu_device_init(&device, &ops) == 0);
+	expect(vhu_device_attach(&device, s.loop) == 0);
+	expect(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
+	s.kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	s.fd = ends[1];
+	expect(vhu_session_new(&device, s.loop, ends[0], closed, &s, &s.session) == 0);
+	while (in.left && !s.closed) {
+		steps[input_u8(&in) % ARRAY_SIZE(steps)](&s);
+		turn(&s);
+	}
+	end(&s);
+	vhu_device_unref(&device);
+	vhu_loop_destroy(s.loop);
+	close(s.kick_fd);
+	expect(lowest_fd() == free_fd);
+	return 0;
+}
