@@ -6,8 +6,8 @@ import os
 import subprocess
 from typing import NamedTuple
 
-# What git ignores too; see .gitignore.
-IGNORED_ANYWHERE = ("__pycache__", "*.swp", "*~")
+# What git ignores too (see .gitignore), and what fuzzers have found, which is no text.
+IGNORED_ANYWHERE = ("__pycache__", "*.swp", "*~", "corpus")
 IGNORED_AT_TOP = (".git", "build*")
 
 
