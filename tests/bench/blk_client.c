@@ -7,7 +7,6 @@
 
 #include "common/base/fd.h"
 #include "common/base/num.h"
-#include "common/memory/access.h"
 
 #define TIMEOUT_MS 5000
 #define MEMORY_ALIGN 0x200000ull
@@ -31,7 +30,7 @@ void client_init(struct client *client, const struct client_setup *setup)
 void client_finish(struct client *client)
 {
 	for (unsigned i = 0; i < client->setup.n_queues; i++) {
-		vhu_driver_split_finish(&client->queues[i].driver);
+		vhu_driver_finish(&client->queues[i].driver);
 		free(client->queues[i].slots);
 	}
 	vhu_frontend_finish(&client->frontend);
@@ -127,15 +126,15 @@ static int start_queue(struct client *client, unsigned index)
 {
 	struct client_queue *queue = &client->queues[index];
 	struct pollfd *pollfds = &client->pollfds[2 * index];
-	int r = vhu_driver_split_init(&queue->driver, &client->frontend, index, ring_size(client));
+	int r = vhu_driver_init(&queue->driver, &client->frontend, index, ring_size(client));
 
 	if (r == 0)
 		r = add_slots(client, queue);
 	if (r == 0)
-		r = vhu_driver_split_start(&queue->driver);
+		r = vhu_driver_start(&queue->driver);
 	if (r < 0)
 		return r;
-	vhu_driver_split_refuse_calls(&queue->driver);
+	vhu_driver_refuse_calls(&queue->driver);
 	pollfds[0] = (struct pollfd){ .fd = queue->driver.call_fd, .events = POLLIN };
 	pollfds[1] = (struct pollfd){ .fd = queue->driver.err_fd, .events = POLLIN };
 	return 0;
@@ -167,10 +166,10 @@ int client_stop(struct client *client)
 	int r = 0;
 
 	for (unsigned i = 0; i < client->setup.n_queues && r == 0; i++) {
-		struct vhu_driver_split *driver = &client->queues[i].driver;
+		struct vhu_driver *driver = &client->queues[i].driver;
 
-		r = vhu_driver_split_stop(driver);
-		if (r == 0 && driver->base != driver->avail_idx)
+		r = vhu_driver_stop(driver);
+		if (r == 0 && driver->base != vhu_driver_idle_base(driver))
 			r = -EPROTO;
 	}
 	return r;
@@ -195,7 +194,7 @@ int client_add(struct client_queue *queue, unsigned number, uint32_t type, uint6
 		buffers[n++] = slot->data;
 	n_readable = type == VIRTIO_BLK_T_IN ? 1 : n;
 	buffers[n++] = slot->status;
-	r = vhu_driver_split_add(&queue->driver, buffers, n_readable, n - n_readable, number);
+	r = vhu_driver_add(&queue->driver, buffers, n_readable, n - n_readable, number);
 	if (r < 0)
 		return r;
 	queue->n_in_flight++;
@@ -204,7 +203,7 @@ int client_add(struct client_queue *queue, unsigned number, uint32_t type, uint6
 
 int client_kick(struct client_queue *queue)
 {
-	int r = vhu_driver_split_kick(&queue->driver);
+	int r = vhu_driver_kick(&queue->driver);
 
 	return r < 0 ? r : 0;
 }
@@ -214,7 +213,7 @@ int client_collect(struct client_queue *queue, uint16_t ret_slots[CLIENT_DEPTH])
 	struct vhu_driver_used used;
 	int n = 0, r;
 
-	while ((r = vhu_driver_split_get(&queue->driver, &used)) > 0) {
+	while ((r = vhu_driver_get(&queue->driver, &used)) > 0) {
 		const uint8_t *status = queue->slots[used.token].status.host;
 
 		if (*status != VIRTIO_BLK_S_OK)
@@ -236,15 +235,10 @@ unsigned client_in_flight(const struct client *client)
 	return n;
 }
 
-static bool has_used(const struct vhu_driver_split *driver)
-{
-	return vhu_load_le16(&driver->vring.used->idx) != driver->used_idx;
-}
-
 static bool any_used(const struct client *client)
 {
 	for (unsigned i = 0; i < client->setup.n_queues; i++)
-		if (has_used(&client->queues[i].driver))
+		if (vhu_driver_has_used(&client->queues[i].driver))
 			return true;
 	return false;
 }
@@ -268,7 +262,7 @@ static bool want_calls(struct client *client)
 	bool any = false;
 
 	for (unsigned i = 0; i < client->setup.n_queues; i++)
-		any |= vhu_driver_split_want_call(&client->queues[i].driver);
+		any |= vhu_driver_want_call(&client->queues[i].driver);
 	return any;
 }
 
@@ -286,7 +280,7 @@ static int sleep_for_calls(struct client *client, uint64_t timeout_ns)
 	if (r < 0)
 		return errno == EINTR ? 0 : -errno;
 	for (unsigned i = 0; i < n; i++)
-		vhu_driver_split_refuse_calls(&client->queues[i].driver);
+		vhu_driver_refuse_calls(&client->queues[i].driver);
 	for (unsigned i = 0; i < n && r > 0; i++) {
 		if (client->pollfds[2 * i + 1].revents)
 			return -EIO;

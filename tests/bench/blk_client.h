@@ -17,7 +17,7 @@
 
 #include <linux/virtio_blk.h>
 
-#include "common/frontend/driver_split.h"
+#include "common/frontend/driver.h"
 #include "common/frontend/frontend.h"
 
 #define CLIENT_QUEUES 16
@@ -39,7 +39,7 @@ struct client_slot {
 };
 
 struct client_queue {
-	struct vhu_driver_split driver;
+	struct vhu_driver driver;
 	struct client_slot *slots;
 	unsigned n_in_flight; /* added and not yet collected */
 	uint64_t next_block;  /* the caller's */

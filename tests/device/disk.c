@@ -8,7 +8,7 @@
 
 #include "common/base/cleanup.h"
 
-void disk_open_queue(struct disk *disk, struct scene *scene, struct vhu_driver_split *driver)
+void disk_open_queue(struct disk *disk, struct scene *scene, struct vhu_driver *driver)
 {
 	struct vhu_guest *guest = &scene->frontend.guest;
 
@@ -51,7 +51,7 @@ int disk_run(struct disk *disk, uint32_t type, uint64_t sector, uint32_t n_out, 
 		n_writable += n_in != 0;
 	}
 	buffers[n_readable + n_writable - 1] = disk->status;
-	r = vhu_driver_split_run(disk->driver, buffers, n_readable, n_writable, &disk->used_len);
+	r = vhu_driver_run(disk->driver, buffers, n_readable, n_writable, &disk->used_len);
 	return r < 0 ? r : *(uint8_t *)disk->status.host;
 }
 

@@ -15,7 +15,7 @@
 
 struct disk {
 	struct scene *scene;
-	struct vhu_driver_split *driver;
+	struct vhu_driver *driver;
 	struct vhu_guest_buffer header, data, status;
 	uint32_t used_len; /* of the last request */
 	int image_fd;	   /* -1 for a disk without one */
@@ -24,7 +24,7 @@ struct disk {
 /* Of the scene's queue 0, which runs. */
 void disk_open(struct disk *disk, struct scene *scene);
 /* Another queue, for another thread; not started. */
-void disk_open_queue(struct disk *disk, struct scene *scene, struct vhu_driver_split *driver);
+void disk_open_queue(struct disk *disk, struct scene *scene, struct vhu_driver *driver);
 void disk_close(struct disk *disk);
 
 /*

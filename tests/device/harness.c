@@ -115,9 +115,9 @@ unsigned scene_fds(struct scene *scene)
 	return program_fds(&scene->program);
 }
 
-void scene_driver(struct scene *scene, struct vhu_driver_split *driver, uint32_t index)
+void scene_driver(struct scene *scene, struct vhu_driver *driver, uint32_t index)
 {
-	assert_int_equal(vhu_driver_split_init(driver, &scene->frontend, index, RING_SIZE), 0);
+	assert_int_equal(vhu_driver_init(driver, &scene->frontend, index, RING_SIZE), 0);
 }
 
 void scene_buffers(struct scene *scene, struct vhu_guest_buffer buffers[REQUEST_BUFFERS])
@@ -135,13 +135,13 @@ void scene_ring_bits(struct scene *scene, uint64_t features, uint64_t protocol_f
 {
 	scene_negotiate_bits(scene, features, protocol_features);
 	if (scene->has_driver)
-		vhu_driver_split_finish(&scene->driver);
+		vhu_driver_finish(&scene->driver);
 	scene->has_driver = false;
 	scene->frontend.guest.regions[0].used_bytes = 0;
 	scene_driver(scene, &scene->driver, 0);
 	scene->has_driver = true;
 	scene_buffers(scene, scene->buffers);
-	assert_int_equal(vhu_driver_split_start(&scene->driver), 0);
+	assert_int_equal(vhu_driver_start(&scene->driver), 0);
 }
 
 void scene_ring(struct scene *scene)
@@ -149,35 +149,35 @@ void scene_ring(struct scene *scene)
 	scene_ring_bits(scene, VHU_FRONTEND_FEATURES, VHU_FRONTEND_PROTOCOL_FEATURES);
 }
 
-int scene_add(struct scene *scene, struct vhu_driver_split *driver, uint64_t token)
+int scene_add(struct scene *scene, struct vhu_driver *driver, uint64_t token)
 {
-	return vhu_driver_split_add(driver, scene->buffers, scene->target->n_readable,
-				    scene->target->n_writable, token);
+	return vhu_driver_add(driver, scene->buffers, scene->target->n_readable,
+			      scene->target->n_writable, token);
 }
 
-void scene_collect(struct scene *scene, struct vhu_driver_split *driver, unsigned n)
+void scene_collect(struct scene *scene, struct vhu_driver *driver, unsigned n)
 {
 	struct vhu_driver_used used;
 
 	while (n--) {
-		assert_int_equal(vhu_driver_split_wait(driver, &used), 0);
+		assert_int_equal(vhu_driver_wait(driver, &used), 0);
 		assert_int_equal(used.len, scene->target->used_len);
 	}
 }
 
-void scene_io(struct scene *scene, struct vhu_driver_split *driver)
+void scene_io(struct scene *scene, struct vhu_driver *driver)
 {
 	assert_true(scene_add(scene, driver, 0) >= 0);
-	assert_true(vhu_driver_split_kick(driver) >= 0);
+	assert_true(vhu_driver_kick(driver) >= 0);
 	scene_collect(scene, driver, 1);
 }
 
-void scene_expect_silence(struct vhu_driver_split *driver)
+void scene_expect_silence(struct vhu_driver *driver)
 {
 	struct vhu_driver_used used;
 
 	sleep_ms(SILENCE_MS);
-	assert_int_equal(vhu_driver_split_get(driver, &used), 0);
+	assert_int_equal(vhu_driver_get(driver, &used), 0);
 }
 
 static void open_guest(struct vhu_frontend *frontend)
@@ -194,9 +194,9 @@ void scene_serves(struct scene *scene)
 	open_guest(&good.frontend);
 	scene_ring(&good);
 	scene_io(&good, &good.driver);
-	assert_int_equal(vhu_driver_split_stop(&good.driver), 0);
+	assert_int_equal(vhu_driver_stop(&good.driver), 0);
 	assert_int_equal(good.driver.base, 1);
-	vhu_driver_split_finish(&good.driver);
+	vhu_driver_finish(&good.driver);
 	vhu_frontend_finish(&good.frontend);
 }
 
@@ -280,7 +280,7 @@ static int teardown(void **state)
 
 	vhu_frontend_finish(&scene->frontend);
 	if (scene->has_driver)
-		vhu_driver_split_finish(&scene->driver);
+		vhu_driver_finish(&scene->driver);
 	if (!ended && program_lives(&scene->program)) {
 		program_wait_fds(&scene->program, scene->idle_fds);
 		scene_serves(scene);

@@ -11,7 +11,7 @@
  * Functions without a result assert; they are for the test's own thread.
  */
 
-#include "common/frontend/driver_split.h"
+#include "common/frontend/driver.h"
 #include "common/frontend/frontend.h"
 #include "tests/device/program.h"
 
@@ -47,7 +47,7 @@ struct scene {
 	struct program program;
 	unsigned idle_fds;
 	struct vhu_frontend frontend; /* the one that misbehaves */
-	struct vhu_driver_split driver;
+	struct vhu_driver driver;
 	bool has_driver;
 	struct vhu_guest_buffer buffers[REQUEST_BUFFERS];
 };
@@ -61,18 +61,18 @@ void scene_ring_bits(struct scene *scene, uint64_t features, uint64_t protocol_f
 /* The program's open fds, once it is done with what it was told. */
 unsigned scene_fds(struct scene *scene);
 /* A driver for that queue, not started; of a frontend that has negotiated. */
-void scene_driver(struct scene *scene, struct vhu_driver_split *driver, uint32_t index);
+void scene_driver(struct scene *scene, struct vhu_driver *driver, uint32_t index);
 /* Memory for the target's request. */
 void scene_buffers(struct scene *scene, struct vhu_guest_buffer buffers[REQUEST_BUFFERS]);
 
 /* Adds the target's request; returns its head. */
-int scene_add(struct scene *scene, struct vhu_driver_split *driver, uint64_t token);
+int scene_add(struct scene *scene, struct vhu_driver *driver, uint64_t token);
 /* One request on the ring, served as it should be. */
-void scene_io(struct scene *scene, struct vhu_driver_split *driver);
+void scene_io(struct scene *scene, struct vhu_driver *driver);
 /* Waits for n requests that were added. */
-void scene_collect(struct scene *scene, struct vhu_driver_split *driver, unsigned n);
+void scene_collect(struct scene *scene, struct vhu_driver *driver, unsigned n);
 /* Nothing is used within some time. */
-void scene_expect_silence(struct vhu_driver_split *driver);
+void scene_expect_silence(struct vhu_driver *driver);
 /* A well-behaved front-end is served, from connection to disconnection. */
 void scene_serves(struct scene *scene);
 /* The program ended the session, and goes on. */

@@ -15,7 +15,7 @@ static int add_some(struct load *load)
 		if (r >= 0)
 			load->sent++;
 	}
-	r = vhu_driver_split_kick(&load->scene->driver);
+	r = vhu_driver_kick(&load->scene->driver);
 	return r < 0 ? r : 0;
 }
 
@@ -29,7 +29,7 @@ static void *run_load(void *data)
 		if (!is_stopped(load))
 			r = add_some(load);
 		if (r == 0)
-			r = vhu_driver_split_wait(&load->scene->driver, &used);
+			r = vhu_driver_wait(&load->scene->driver, &used);
 		/* These devices answer in the order that they were asked in. */
 		if (r == 0 && used.token != load->done++)
 			r = -EILSEQ;

@@ -106,13 +106,13 @@ static void silent_reset_keeps_the_write_cache(void **state)
 	scene_io(scene, &scene->driver);
 	assert_int_equal(set_wce(scene, 0), 0);
 	/* A pause is none. */
-	assert_int_equal(vhu_driver_split_stop(&scene->driver), 0);
-	assert_int_equal(vhu_driver_split_start(&scene->driver), 0);
+	assert_int_equal(vhu_driver_stop(&scene->driver), 0);
+	assert_int_equal(vhu_driver_start(&scene->driver), 0);
 	scene_io(scene, &scene->driver);
 	assert_int_equal(get_config(scene).wce, 0);
-	assert_int_equal(vhu_driver_split_stop(&scene->driver), 0);
-	vhu_driver_split_reset(&scene->driver);
-	assert_int_equal(vhu_driver_split_start(&scene->driver), 0);
+	assert_int_equal(vhu_driver_stop(&scene->driver), 0);
+	vhu_driver_reset(&scene->driver);
+	assert_int_equal(vhu_driver_start(&scene->driver), 0);
 	scene_io(scene, &scene->driver);
 	assert_int_equal(get_config(scene).wce, 0);
 }
@@ -195,13 +195,13 @@ static void suspended_disks_are_silent(void **state)
 	struct disk disk = open_running_disk(scene);
 	struct vhu_message message;
 
-	assert_int_equal(vhu_driver_split_stop(&scene->driver), 0);
+	assert_int_equal(vhu_driver_stop(&scene->driver), 0);
 	for (unsigned i = 1; i < 4; i++)
 		resize(&disk, IMAGE_BYTES + i * 4096);
 	scene->frontend.timeout_ms = 200;
 	assert_int_equal(vhu_frontend_next_request(&scene->frontend, &message), -ETIMEDOUT);
 	scene->frontend.timeout_ms = 20000;
-	assert_int_equal(vhu_driver_split_start(&scene->driver), 0);
+	assert_int_equal(vhu_driver_start(&scene->driver), 0);
 	expect_config_change(scene);
 	assert_true(capacity(scene) == IMAGE_BYTES / SECTOR + 24);
 	scene->frontend.timeout_ms = 100;

@@ -57,7 +57,7 @@ static int run_layout(struct disk *disk, struct layout *layout, uint32_t first, 
 	}
 	for (unsigned i = 0; i < n_writable; i++)
 		memset(buffers[n_readable + i].host, NO_STATUS, buffers[n_readable + i].len);
-	r = vhu_driver_split_run(disk->driver, buffers, n_readable, n_writable, &disk->used_len);
+	r = vhu_driver_run(disk->driver, buffers, n_readable, n_writable, &disk->used_len);
 	at = 0;
 	for (unsigned i = n_readable; i < n_readable + n_writable; i++) {
 		memcpy(layout->writable + at, buffers[i].host, buffers[i].len);
@@ -158,7 +158,7 @@ static void small_requests_in_bytes(void **state)
 
 struct worker {
 	pthread_t thread;
-	struct vhu_driver_split driver;
+	struct vhu_driver driver;
 	struct disk disk;
 	unsigned number;
 	uint32_t seeds[PART_BYTES / BLOCK]; /* of each block; 0: zeros */
@@ -238,12 +238,12 @@ static void queues_work_at_once(void **state)
 	memset(workers, 0, sizeof(workers));
 	scene_ring(scene);
 	disk_open(&disk, scene);
-	assert_int_equal(vhu_driver_split_stop(&scene->driver), 0);
+	assert_int_equal(vhu_driver_stop(&scene->driver), 0);
 	for (unsigned i = 0; i < N_QUEUES; i++) {
 		workers[i].number = i;
 		scene_driver(scene, &workers[i].driver, i);
 		disk_open_queue(&workers[i].disk, scene, &workers[i].driver);
-		assert_int_equal(vhu_driver_split_start(&workers[i].driver), 0);
+		assert_int_equal(vhu_driver_start(&workers[i].driver), 0);
 	}
 	for (unsigned i = 0; i < N_QUEUES; i++)
 		assert_int_equal(pthread_create(&workers[i].thread, NULL, run_worker, &workers[i]),
@@ -252,9 +252,9 @@ static void queues_work_at_once(void **state)
 		pthread_join(workers[i].thread, NULL);
 	for (unsigned i = 0; i < N_QUEUES; i++) {
 		assert_int_equal(workers[i].error, 0);
-		assert_int_equal(vhu_driver_split_stop(&workers[i].driver), 0);
+		assert_int_equal(vhu_driver_stop(&workers[i].driver), 0);
 		assert_true(part_is_right(&workers[i], &disk));
-		vhu_driver_split_finish(&workers[i].driver);
+		vhu_driver_finish(&workers[i].driver);
 	}
 	disk_close(&disk);
 }

@@ -202,7 +202,7 @@ static void no_status_no_answer(void **state)
 	((struct virtio_blk_outhdr *)disk.header.host)->type = htole32(VIRTIO_BLK_T_OUT);
 	memset(disk.data.host, 0x55, 512);
 	readable[1].len = 512;
-	assert_int_equal(vhu_driver_split_run(disk.driver, readable, 2, 0, &len), 0);
+	assert_int_equal(vhu_driver_run(disk.driver, readable, 2, 0, &len), 0);
 	assert_int_equal(len, 0);
 	assert_true(image_is_filled(&disk, 0, 512, 0));
 	write_pattern(&disk, 0, 512, 1);
@@ -222,8 +222,8 @@ static void short_headers_are_errors(void **state)
 		buffers[0].len = len;
 		buffers[1] = disk.status;
 		*(uint8_t *)disk.status.host = NO_STATUS;
-		assert_int_equal(vhu_driver_split_run(disk.driver, buffers + !len, len != 0, 1,
-						      &used_len), 0);
+		assert_int_equal(
+			vhu_driver_run(disk.driver, buffers + !len, len != 0, 1, &used_len), 0);
 		assert_int_equal(used_len, 1);
 		assert_int_equal(*(uint8_t *)disk.status.host, VIRTIO_BLK_S_IOERR);
 	}

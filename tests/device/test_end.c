@@ -43,7 +43,7 @@ static void amid_a_stop(void **state)
 	scene_ring(scene);
 	for (unsigned i = 0; i < RING_SIZE; i++)
 		assert_true(scene_add(scene, &scene->driver, i) >= 0);
-	assert_true(vhu_driver_split_kick(&scene->driver) >= 0);
+	assert_true(vhu_driver_kick(&scene->driver) >= 0);
 	send_raw(&scene->frontend, VHU_GET_VRING_BASE, VHU_VERSION, &index, sizeof(index), NULL, 0);
 	expect_end(scene);
 }
@@ -83,12 +83,12 @@ static void amid_writes(void **state)
 		buffers[2] = vhu_guest_alloc(&scene->frontend.guest, 1, 1);
 		assert_non_null(buffers[2].host);
 		memcpy(buffers[0].host, &header, sizeof(header));
-		assert_true(vhu_driver_split_add(&scene->driver, buffers, 2, 1, i) >= 0);
+		assert_true(vhu_driver_add(&scene->driver, buffers, 2, 1, i) >= 0);
 	}
 	fill_pattern(disk.data.host, DATA_BYTES, 7);
-	assert_true(vhu_driver_split_kick(&scene->driver) >= 0);
+	assert_true(vhu_driver_kick(&scene->driver) >= 0);
 	expect_end(scene);
-	while (vhu_driver_split_get(&scene->driver, &used) > 0) {
+	while (vhu_driver_get(&scene->driver, &used) > 0) {
 		static uint8_t image[DATA_BYTES];
 
 		image_read(&disk, used.token * DATA_BYTES, image, sizeof(image));

@@ -272,7 +272,7 @@ static void old_protocol_is_served(void **state)
 
 	scene_ring_bits(scene, VHU_FRONTEND_FEATURES & ~VHU_BIT(VHU_F_PROTOCOL_FEATURES), 0);
 	scene_io(scene, &scene->driver);
-	assert_int_equal(vhu_driver_split_stop(&scene->driver), 0);
+	assert_int_equal(vhu_driver_stop(&scene->driver), 0);
 	assert_int_equal(scene->driver.base, 1);
 }
 
@@ -283,7 +283,7 @@ static void no_protocol_feature_is_needed(void **state)
 
 	scene_ring_bits(scene, VHU_FRONTEND_FEATURES, 0);
 	scene_io(scene, &scene->driver);
-	assert_int_equal(vhu_driver_split_stop(&scene->driver), 0);
+	assert_int_equal(vhu_driver_stop(&scene->driver), 0);
 	assert_int_equal(scene->driver.base, 1);
 }
 
@@ -296,7 +296,7 @@ static void features_without_protocol_features_enable_rings(void **state)
 	scene_ring(scene);
 	assert_int_equal(vhu_frontend_set_vring(frontend, VHU_SET_VRING_ENABLE, 0, 0), 0);
 	assert_true(scene_add(scene, &scene->driver, 0) >= 0);
-	vhu_driver_split_publish(&scene->driver);
+	vhu_driver_publish(&scene->driver);
 	scene_expect_silence(&scene->driver);
 	assert_int_equal(vhu_frontend_set_features(frontend,
 						   frontend->acked_features &
@@ -319,9 +319,9 @@ static void features_come_again_with_rings_live(void **state)
 		assert_int_equal(vhu_frontend_set_features(frontend, event_idx ? with : without),
 				 0);
 		scene->driver.event_idx = event_idx;
-		vhu_driver_split_want_call(&scene->driver);
+		vhu_driver_want_call(&scene->driver);
 		assert_true(scene_add(scene, &scene->driver, 0) >= 0);
-		vhu_driver_split_publish(&scene->driver);
+		vhu_driver_publish(&scene->driver);
 		/* The driver and the device have switched at different times: kick in any case. */
 		assert_int_equal(write(scene->driver.kick_fd, &(uint64_t){ 1 }, 8), 8);
 		scene_collect(scene, &scene->driver, 1);
@@ -353,7 +353,7 @@ static void status_0_is_no_reset(void **state)
 	scene_io(scene, &scene->driver);
 	assert_int_equal(vhu_frontend_tell_u64(&scene->frontend, VHU_SET_STATUS, 0), 0);
 	scene_io(scene, &scene->driver);
-	assert_int_equal(vhu_driver_split_stop(&scene->driver), 0);
+	assert_int_equal(vhu_driver_stop(&scene->driver), 0);
 	assert_int_equal(scene->driver.base, 2);
 }
 

@@ -195,9 +195,9 @@ static void empty_table_takes_all_memory(void **state)
 	scene_io(scene, &scene->driver);
 	assert_int_equal(vhu_frontend_set_mem_table(frontend, NULL, NULL, 0), 0);
 	assert_int_equal(read(scene->driver.err_fd, &n, sizeof(n)), sizeof(n));
-	assert_int_equal(vhu_driver_split_stop(&scene->driver), 0);
+	assert_int_equal(vhu_driver_stop(&scene->driver), 0);
 	assert_int_equal(vhu_frontend_share_memory(frontend), 0);
-	assert_int_equal(vhu_driver_split_start(&scene->driver), 0);
+	assert_int_equal(vhu_driver_start(&scene->driver), 0);
 	scene_io(scene, &scene->driver);
 }
 
@@ -212,12 +212,12 @@ static void memory_comes_and_goes_under_load(void **state)
 	for (unsigned round = 0; round < 50; round++) {
 		for (unsigned i = 0; i < 16; i++)
 			assert_true(scene_add(scene, &scene->driver, i) >= 0);
-		assert_true(vhu_driver_split_kick(&scene->driver) >= 0);
+		assert_true(vhu_driver_kick(&scene->driver) >= 0);
 		assert_int_equal(vhu_frontend_add_mem_reg(frontend, &region, fd), 0);
 		assert_int_equal(vhu_frontend_rem_mem_reg(frontend, &region), 0);
 		scene_collect(scene, &scene->driver, 16);
 	}
-	assert_int_equal(vhu_driver_split_stop(&scene->driver), 0);
+	assert_int_equal(vhu_driver_stop(&scene->driver), 0);
 	assert_int_equal(scene->driver.base, 50 * 16);
 }
 
@@ -246,8 +246,8 @@ static void added_memory_is_used(void **state)
 	/* Gone again: the same request has nowhere to go and comes back unserved. */
 	assert_int_equal(vhu_frontend_rem_mem_reg(frontend, &added->wire), 0);
 	assert_true(scene_add(scene, &scene->driver, 0) >= 0);
-	assert_true(vhu_driver_split_kick(&scene->driver) >= 0);
-	assert_int_equal(vhu_driver_split_wait(&scene->driver, &used), 0);
+	assert_true(vhu_driver_kick(&scene->driver) >= 0);
+	assert_int_equal(vhu_driver_wait(&scene->driver, &used), 0);
 	assert_int_equal(used.len, 0);
 }
 
@@ -266,19 +266,19 @@ static void memory_of_a_live_ring_is_removed(void **state)
 	assert_true(status & VHU_STATUS_NEEDS_RESET);
 	assert_int_equal(read(scene->driver.err_fd, &n, sizeof(n)), sizeof(n));
 	assert_true(scene_add(scene, &scene->driver, 0) >= 0);
-	assert_true(vhu_driver_split_kick(&scene->driver) >= 0);
+	assert_true(vhu_driver_kick(&scene->driver) >= 0);
 	scene_expect_silence(&scene->driver);
 	/* With the memory back, a new start finds the request. */
 	assert_int_equal(vhu_frontend_add_mem_reg(frontend, &memory->wire, memory->fd), 0);
-	assert_int_equal(vhu_driver_split_stop(&scene->driver), 0);
-	assert_int_equal(vhu_driver_split_start(&scene->driver), 0);
+	assert_int_equal(vhu_driver_stop(&scene->driver), 0);
+	assert_int_equal(vhu_driver_start(&scene->driver), 0);
 	scene_collect(scene, &scene->driver, 1);
 	assert_int_equal(vhu_frontend_ask_u64(frontend, VHU_GET_STATUS, &status), 0);
 	assert_false(status & VHU_STATUS_NEEDS_RESET);
 }
 
 /* A kick that needs nothing of the guest's memory, which is gone. */
-static void kick_blindly(const struct vhu_driver_split *driver)
+static void kick_blindly(const struct vhu_driver *driver)
 {
 	const uint64_t one = 1;
 
@@ -317,7 +317,7 @@ static void truncated_buffers_end_the_session(void **state)
 		scene->buffers[i].gpa = FREE_GPA + i * PAGE;
 	assert_true(scene_add(scene, &scene->driver, 0) >= 0);
 	assert_int_equal(ftruncate(spare->fd, 0), 0);
-	assert_true(vhu_driver_split_kick(&scene->driver) >= 0);
+	assert_true(vhu_driver_kick(&scene->driver) >= 0);
 	scene_expect_closed(scene);
 }
 
@@ -332,7 +332,7 @@ static void memory_is_truncated_under_load(void **state)
 		scene_ring(scene);
 		for (unsigned i = 0; i < RING_SIZE; i++)
 			assert_true(scene_add(scene, &scene->driver, i) >= 0);
-		assert_true(vhu_driver_split_kick(&scene->driver) >= 0);
+		assert_true(vhu_driver_kick(&scene->driver) >= 0);
 		assert_int_equal(ftruncate(memory->fd, 0), 0);
 		kick_blindly(&scene->driver);
 		scene_expect_closed(scene);

@@ -24,15 +24,15 @@ static int enable(struct scene *scene, uint32_t on)
 static void start_looks_at_the_ring(void **state)
 {
 	struct scene *scene = *state;
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 
 	scene_ring(scene);
 	for (unsigned round = 0; round < 20; round++) {
-		assert_int_equal(vhu_driver_split_stop(driver), 0);
+		assert_int_equal(vhu_driver_stop(driver), 0);
 		for (unsigned i = 0; i < 3; i++)
 			assert_true(scene_add(scene, driver, i) >= 0);
-		vhu_driver_split_publish(driver);
-		assert_int_equal(vhu_driver_split_start(driver), 0);
+		vhu_driver_publish(driver);
+		assert_int_equal(vhu_driver_start(driver), 0);
 		scene_collect(scene, driver, 3);
 	}
 }
@@ -40,13 +40,13 @@ static void start_looks_at_the_ring(void **state)
 static void enable_looks_at_the_ring(void **state)
 {
 	struct scene *scene = *state;
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 
 	scene_ring(scene);
 	for (unsigned round = 0; round < 20; round++) {
 		assert_int_equal(enable(scene, 0), 0);
 		assert_true(scene_add(scene, driver, 0) >= 0);
-		vhu_driver_split_publish(driver);
+		vhu_driver_publish(driver);
 		assert_int_equal(enable(scene, 1), 0);
 		scene_collect(scene, driver, 1);
 	}
@@ -56,14 +56,14 @@ static void enable_looks_at_the_ring(void **state)
 static void disabled_rings_rest(void **state)
 {
 	struct scene *scene = *state;
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 	unsigned cpu_ms;
 
 	scene_ring(scene);
 	scene_io(scene, driver);
 	assert_int_equal(enable(scene, 0), 0);
 	assert_true(scene_add(scene, driver, 0) >= 0);
-	assert_true(vhu_driver_split_kick(driver) >= 0);
+	assert_true(vhu_driver_kick(driver) >= 0);
 	scene_expect_silence(driver);
 	cpu_ms = program_cpu_ms(&scene->program);
 	sleep_ms(200);
@@ -76,15 +76,15 @@ static void disabled_rings_rest(void **state)
 static void enable_and_start_come_in_any_order(void **state)
 {
 	struct scene *scene = *state;
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 	struct vhu_frontend *frontend = &scene->frontend;
 
 	scene_ring(scene);
-	assert_int_equal(vhu_driver_split_stop(driver), 0);
+	assert_int_equal(vhu_driver_stop(driver), 0);
 	/* Enabled already, so that the kick fd alone makes it go. */
 	assert_int_equal(enable(scene, 1), 0);
 	assert_true(scene_add(scene, driver, 0) >= 0);
-	vhu_driver_split_publish(driver);
+	vhu_driver_publish(driver);
 	assert_int_equal(vhu_frontend_set_vring(frontend, VHU_SET_VRING_BASE, 0, driver->base), 0);
 	assert_int_equal(vhu_frontend_set_vring_fd(frontend, VHU_SET_VRING_CALL, 0,
 						   driver->call_fd), 0);
@@ -92,9 +92,9 @@ static void enable_and_start_come_in_any_order(void **state)
 						   driver->kick_fd), 0);
 	scene_collect(scene, driver, 1);
 	/* Stopped and disabled; then started: it waits. */
-	assert_int_equal(vhu_driver_split_stop(driver), 0);
+	assert_int_equal(vhu_driver_stop(driver), 0);
 	assert_true(scene_add(scene, driver, 0) >= 0);
-	vhu_driver_split_publish(driver);
+	vhu_driver_publish(driver);
 	assert_int_equal(vhu_frontend_set_vring_fd(frontend, VHU_SET_VRING_CALL, 0,
 						   driver->call_fd), 0);
 	assert_int_equal(vhu_frontend_set_vring_fd(frontend, VHU_SET_VRING_KICK, 0,
@@ -108,33 +108,33 @@ static void enable_and_start_come_in_any_order(void **state)
 static void stop_closes_kick_and_call(void **state)
 {
 	struct scene *scene = *state;
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 	unsigned n_fds;
 	uint64_t n_calls;
 
 	scene_ring(scene);
 	scene_io(scene, driver);
 	n_fds = scene_fds(scene);
-	assert_int_equal(vhu_driver_split_stop(driver), 0);
+	assert_int_equal(vhu_driver_stop(driver), 0);
 	/* The device may have closed more, now that all its rings rest. */
 	assert_true(scene_fds(scene) <= n_fds - 2);
 	assert_true(scene_add(scene, driver, 0) >= 0);
-	n_calls = vhu_driver_split_count_calls(driver);
-	assert_true(vhu_driver_split_kick(driver) >= 0);
+	n_calls = vhu_driver_count_calls(driver);
+	assert_true(vhu_driver_kick(driver) >= 0);
 	scene_expect_silence(driver);
-	assert_true(vhu_driver_split_count_calls(driver) == n_calls);
+	assert_true(vhu_driver_count_calls(driver) == n_calls);
 }
 
 static void stopped_twice_is_stopped(void **state)
 {
 	struct scene *scene = *state;
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 	uint32_t base;
 
 	scene_ring(scene);
 	scene_io(scene, driver);
 	for (unsigned i = 0; i < 3; i++) {
-		assert_int_equal(vhu_driver_split_stop(driver), 0);
+		assert_int_equal(vhu_driver_stop(driver), 0);
 		assert_int_equal(driver->base, 1);
 	}
 	/* Nothing says that a stopped ring cannot be asked by another message order. */
@@ -147,20 +147,20 @@ static void bad_start_without_acks_breaks_the_ring(void **state)
 {
 	struct scene *scene = *state;
 	struct vhu_frontend *frontend = &scene->frontend;
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 	uint64_t desc_gpa, status;
 
 	scene_ring(scene);
-	assert_int_equal(vhu_driver_split_stop(driver), 0);
+	assert_int_equal(vhu_driver_stop(driver), 0);
 	frontend->no_acks = true;
 	desc_gpa = driver->desc_gpa;
 	driver->desc_gpa += 8;
-	assert_int_equal(vhu_driver_split_start(driver), 0);
+	assert_int_equal(vhu_driver_start(driver), 0);
 	assert_int_equal(vhu_frontend_ask_u64(frontend, VHU_GET_STATUS, &status), 0);
 	assert_true(status & VHU_STATUS_NEEDS_RESET);
-	assert_int_equal(vhu_driver_split_stop(driver), 0);
+	assert_int_equal(vhu_driver_stop(driver), 0);
 	driver->desc_gpa = desc_gpa;
-	assert_int_equal(vhu_driver_split_start(driver), 0);
+	assert_int_equal(vhu_driver_start(driver), 0);
 	assert_int_equal(vhu_frontend_sync(frontend), 0);
 	vhu_fd_drain(driver->err_fd);
 	scene_io(scene, driver);
@@ -171,13 +171,13 @@ static void bad_start_without_acks_breaks_the_ring(void **state)
 static void reset_owner_disables_rings(void **state)
 {
 	struct scene *scene = *state;
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 
 	scene_ring(scene);
 	scene_io(scene, driver);
 	assert_int_equal(vhu_frontend_tell(&scene->frontend, VHU_RESET_OWNER), 0);
 	assert_true(scene_add(scene, driver, 0) >= 0);
-	assert_true(vhu_driver_split_kick(driver) >= 0);
+	assert_true(vhu_driver_kick(driver) >= 0);
 	scene_expect_silence(driver);
 	assert_int_equal(enable(scene, 1), 0);
 	scene_collect(scene, driver, 1);
@@ -186,7 +186,7 @@ static void reset_owner_disables_rings(void **state)
 static void reset_device_stops_rings(void **state)
 {
 	struct scene *scene = *state;
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 	uint64_t status;
 
 	scene_ring(scene);
@@ -197,11 +197,11 @@ static void reset_device_stops_rings(void **state)
 				 0);
 		assert_int_equal(status, 0);
 		assert_true(scene_add(scene, driver, 0) >= 0);
-		assert_true(vhu_driver_split_kick(driver) >= 0);
+		assert_true(vhu_driver_kick(driver) >= 0);
 		scene_expect_silence(driver);
 		/* A driver that begins: zeros everywhere. */
-		vhu_driver_split_reset(driver);
-		assert_int_equal(vhu_driver_split_start(driver), 0);
+		vhu_driver_reset(driver);
+		assert_int_equal(vhu_driver_start(driver), 0);
 	}
 	scene_io(scene, driver);
 }
@@ -210,23 +210,23 @@ static void reset_device_stops_rings(void **state)
 static void pause_and_reboot_go_on(void **state)
 {
 	struct scene *scene = *state;
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 	uint16_t served = 0;
 
 	scene_ring(scene);
 	for (unsigned round = 0; round < 20; round++) {
 		scene_io(scene, driver);
 		served++;
-		assert_int_equal(vhu_driver_split_stop(driver), 0);
+		assert_int_equal(vhu_driver_stop(driver), 0);
 		assert_int_equal(driver->base, served);
 		assert_int_equal(vhu_frontend_tell_u64(&scene->frontend, VHU_SET_STATUS, 0), 0);
 		if (round % 4 == 3) {
-			vhu_driver_split_reset(driver);
+			vhu_driver_reset(driver);
 			served = 0;
 		}
 		assert_int_equal(vhu_frontend_set_features(&scene->frontend,
 							   scene->frontend.acked_features), 0);
-		assert_int_equal(vhu_driver_split_start(driver), 0);
+		assert_int_equal(vhu_driver_start(driver), 0);
 	}
 	scene_io(scene, driver);
 }
@@ -388,7 +388,7 @@ static void killed_frontend_is_forgotten(void **state)
 			scene_ring(scene);
 			for (unsigned i = 0; i < RING_SIZE; i++)
 				scene_add(scene, &scene->driver, i);
-			vhu_driver_split_kick(&scene->driver);
+			vhu_driver_kick(&scene->driver);
 			raise(SIGKILL);
 		}
 		assert_int_equal(waitpid(pid, &status, 0), pid);

@@ -207,30 +207,31 @@ static void live_rings_move(void **state)
 {
 	struct scene *scene = *state;
 	struct vhu_frontend *frontend = &scene->frontend;
-	struct vhu_driver_split *driver = &scene->driver;
-	struct vhu_driver_split moved;
+	struct vhu_driver *driver = &scene->driver;
+	struct vhu_driver moved;
 	struct vhu_vring_addr addr = { .index = 0 };
 
 	scene_ring(scene);
 	for (unsigned i = 0; i < 5; i++)
 		scene_io(scene, driver);
 	scene_driver(scene, &moved, 0);
-	memcpy(moved.vring.desc, driver->vring.desc, RING_SIZE * sizeof(*moved.vring.desc));
-	memcpy(moved.vring.avail, driver->vring.avail, 2 * (RING_SIZE + 3));
-	memcpy(moved.vring.used, driver->vring.used, 6 + 8 * RING_SIZE);
+	memcpy(moved.split.vring.desc, driver->split.vring.desc,
+	       RING_SIZE * sizeof(*moved.split.vring.desc));
+	memcpy(moved.split.vring.avail, driver->split.vring.avail, 2 * (RING_SIZE + 3));
+	memcpy(moved.split.vring.used, driver->split.vring.used, 6 + 8 * RING_SIZE);
 	addr.desc_uaddr = vhu_guest_uaddr(&frontend->guest, moved.desc_gpa);
 	addr.avail_uaddr = vhu_guest_uaddr(&frontend->guest, moved.avail_gpa);
 	addr.used_uaddr = vhu_guest_uaddr(&frontend->guest, moved.used_gpa);
 	assert_int_equal(vhu_frontend_set_vring_addr(frontend, &addr), 0);
-	driver->vring = moved.vring;
+	driver->split.vring = moved.split.vring;
 	for (unsigned i = 0; i < 5; i++)
 		scene_io(scene, driver);
 	/* An address that is not there breaks the ring. */
 	addr.used_uaddr = 0;
 	expect_refused(frontend, vhu_frontend_set_vring_addr(frontend, &addr));
-	assert_int_equal(vhu_driver_split_stop(driver), 0);
+	assert_int_equal(vhu_driver_stop(driver), 0);
 	assert_int_equal(driver->base, 10);
-	vhu_driver_split_finish(&moved);
+	vhu_driver_finish(&moved);
 }
 
 static void log_flag_is_refused(void **state)
@@ -278,27 +279,27 @@ static void no_call_fd_no_calls(void **state)
 	scene->driver.busy = true;
 	for (unsigned i = 0; i < 100; i++)
 		scene_io(scene, &scene->driver);
-	assert_int_equal(vhu_driver_split_count_calls(&scene->driver), 0);
+	assert_int_equal(vhu_driver_count_calls(&scene->driver), 0);
 	/* And with one again, there are calls. */
 	scene->driver.busy = false;
 	assert_int_equal(vhu_frontend_set_vring_fd(&scene->frontend, VHU_SET_VRING_CALL, 0,
 						   scene->driver.call_fd), 0);
-	vhu_driver_split_want_call(&scene->driver);
+	vhu_driver_want_call(&scene->driver);
 	scene_io(scene, &scene->driver);
 }
 
 static void no_kick_fd_is_polled(void **state)
 {
 	struct scene *scene = *state;
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 	cleanup_fd int kick_fd = -1;
 	unsigned cpu_ms;
 
 	scene_ring(scene);
-	assert_int_equal(vhu_driver_split_stop(driver), 0);
+	assert_int_equal(vhu_driver_stop(driver), 0);
 	kick_fd = driver->kick_fd;
 	driver->kick_fd = -1;
-	assert_int_equal(vhu_driver_split_start(driver), 0);
+	assert_int_equal(vhu_driver_start(driver), 0);
 	driver->kick_fd = make_eventfd(0, EFD_NONBLOCK); /* nobody has the other end */
 	for (unsigned i = 0; i < 10; i++) {
 		scene_io(scene, driver);
@@ -318,7 +319,7 @@ static void kick_and_call_are_replaced_on_live_rings(void **state)
 {
 	struct scene *scene = *state;
 	struct vhu_frontend *frontend = &scene->frontend;
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 
 	scene_ring(scene);
 	for (unsigned i = 0; i < 20; i++) {
@@ -339,7 +340,7 @@ static void kick_and_call_are_replaced_on_live_rings(void **state)
 static void full_call_fd_blocks_nothing(void **state)
 {
 	struct scene *scene = *state;
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 
 	scene_ring(scene);
 	close(driver->call_fd);
@@ -348,10 +349,10 @@ static void full_call_fd_blocks_nothing(void **state)
 						   driver->call_fd), 0);
 	driver->busy = true;
 	for (unsigned i = 0; i < 20; i++) {
-		vhu_driver_split_want_call(driver);
+		vhu_driver_want_call(driver);
 		scene_io(scene, driver);
 	}
-	assert_int_equal(vhu_driver_split_stop(driver), 0);
+	assert_int_equal(vhu_driver_stop(driver), 0);
 	assert_int_equal(driver->base, 20);
 }
 
@@ -362,14 +363,14 @@ static void full_call_fd_blocks_nothing(void **state)
 static void hold_up_worker(struct scene *scene)
 {
 	const uint64_t almost_full = 0xfffffffffffffffe;
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 
 	scene_ring(scene);
 	vhu_fd_drain(driver->call_fd);
 	assert_int_equal(vhu_fd_set_nonblock(driver->call_fd, false), 0);
 	assert_int_equal(write(driver->call_fd, &almost_full, 8), 8);
 	driver->busy = true;
-	vhu_driver_split_want_call(driver);
+	vhu_driver_want_call(driver);
 	scene_io(scene, driver);
 }
 
@@ -395,12 +396,12 @@ static void full_call_fd_is_left_with_the_session(void **state)
 static void calls_outlive_the_session(void **state)
 {
 	struct scene *scene = *state;
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 	uint64_t n;
 
 	scene_ring(scene);
 	driver->busy = true;
-	vhu_driver_split_want_call(driver);
+	vhu_driver_want_call(driver);
 	scene_io(scene, driver);
 	vhu_frontend_disconnect(&scene->frontend);
 	scene_serves(scene);
@@ -411,16 +412,16 @@ static void calls_outlive_the_session(void **state)
 static void full_err_fd_blocks_nothing(void **state)
 {
 	struct scene *scene = *state;
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 
 	scene_ring(scene);
 	close(driver->err_fd);
 	driver->err_fd = make_eventfd(0xfffffffffffffffe, 0);
 	assert_int_equal(vhu_frontend_set_vring_fd(&scene->frontend, VHU_SET_VRING_ERR, 0,
 						   driver->err_fd), 0);
-	driver->avail_idx = RING_SIZE + 1;
-	assert_true(vhu_driver_split_kick(driver) >= 0);
-	assert_int_equal(vhu_driver_split_stop(driver), 0);
+	driver->split.avail_idx = RING_SIZE + 1;
+	assert_true(vhu_driver_kick(driver) >= 0);
+	assert_int_equal(vhu_driver_stop(driver), 0);
 	assert_int_equal(driver->base, 0);
 }
 
@@ -457,16 +458,16 @@ static void odd_kick_fds_do_no_harm(void **state)
 	const int kinds[] = { odd.file, odd.pipe[0], odd.pipe[1], odd.socket[0] };
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		struct vhu_driver_split *driver = &scene->driver;
+		struct vhu_driver *driver = &scene->driver;
 		int eventfd_kick, r;
 
 		scene_ring(scene);
-		assert_int_equal(vhu_driver_split_stop(driver), 0);
+		assert_int_equal(vhu_driver_stop(driver), 0);
 		assert_true(scene_add(scene, driver, 0) >= 0);
-		vhu_driver_split_publish(driver);
+		vhu_driver_publish(driver);
 		eventfd_kick = driver->kick_fd;
 		driver->kick_fd = kinds[i];
-		r = vhu_driver_split_start(driver);
+		r = vhu_driver_start(driver);
 		driver->kick_fd = eventfd_kick;
 		assert_true(r == 0 || r == -EREMOTEIO);
 		if (r == 0)
@@ -489,7 +490,7 @@ static void odd_kick_fds_on_live_rings_do_no_harm(void **state)
 		scene_ring(scene);
 		r = vhu_frontend_set_vring_fd(&scene->frontend, VHU_SET_VRING_KICK, 0, kinds[i]);
 		assert_true(r == 0 || r == -EREMOTEIO);
-		assert_int_equal(vhu_driver_split_stop(&scene->driver), 0);
+		assert_int_equal(vhu_driver_stop(&scene->driver), 0);
 	}
 	close_odd_fds(&odd);
 }
@@ -506,7 +507,7 @@ static void odd_call_fds_do_no_harm(void **state)
 	const int kinds[] = { odd.file, odd.pipe[1], odd.socket[1] };
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		struct vhu_driver_split *driver = &scene->driver;
+		struct vhu_driver *driver = &scene->driver;
 
 		int r;
 
@@ -517,12 +518,12 @@ static void odd_call_fds_do_no_harm(void **state)
 		assert_true(r == 0 || r == -EREMOTEIO);
 		driver->busy = true;
 		for (unsigned k = 0; k < 5; k++) {
-			vhu_driver_split_want_call(driver);
+			vhu_driver_want_call(driver);
 			scene_io(scene, driver);
 		}
-		driver->avail_idx += RING_SIZE + 1; /* the ring breaks */
-		assert_true(vhu_driver_split_kick(driver) >= 0);
-		assert_int_equal(vhu_driver_split_stop(driver), 0);
+		driver->split.avail_idx += RING_SIZE + 1; /* the ring breaks */
+		assert_true(vhu_driver_kick(driver) >= 0);
+		assert_int_equal(vhu_driver_stop(driver), 0);
 	}
 	close_odd_fds(&odd);
 }

@@ -140,13 +140,13 @@ static void loop_in_the_table(struct chain *c)
 	link_to(c->d[2], 0);
 }
 
-static void fill_chain(struct vhu_driver_split *driver, uint16_t head, struct chain *ret_chain)
+static void fill_chain(struct vhu_driver *driver, uint16_t head, struct chain *ret_chain)
 {
-	struct vring_desc *table = driver->indirect ? vhu_driver_split_table(driver, head)
-						    : driver->vring.desc;
+	struct vring_desc *table = driver->indirect ? vhu_driver_table(driver, head)
+						    : driver->split.vring.desc;
 	unsigned at = driver->indirect ? 0 : head;
 
-	ret_chain->head = &driver->vring.desc[head];
+	ret_chain->head = &driver->split.vring.desc[head];
 	for (unsigned i = 0; i < 3; i++) {
 		ret_chain->d[i] = &table[at];
 		ret_chain->index[i] = (uint16_t)at;
@@ -157,7 +157,7 @@ static void fill_chain(struct vhu_driver_split *driver, uint16_t head, struct ch
 /* One spoilt chain among good ones: it comes back with length 0, they are served. */
 static void send_spoilt(struct scene *scene, void (*spoil)(struct chain *chain))
 {
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 	struct vhu_guest_buffer buffers[3];
 	struct vhu_driver_used used;
 	struct chain chain;
@@ -166,15 +166,15 @@ static void send_spoilt(struct scene *scene, void (*spoil)(struct chain *chain))
 	for (unsigned i = 0; i < 3; i++)
 		buffers[i] = vhu_guest_alloc(&scene->frontend.guest, 512, 512);
 	assert_true(scene_add(scene, driver, 1) >= 0);
-	bad = vhu_driver_split_add(driver, buffers, 2, 1, 2);
+	bad = vhu_driver_add(driver, buffers, 2, 1, 2);
 	assert_true(bad >= 0);
 	assert_true(scene_add(scene, driver, 3) >= 0);
 	fill_chain(driver, (uint16_t)bad, &chain);
 	spoil(&chain);
-	assert_true(vhu_driver_split_kick(driver) >= 0);
+	assert_true(vhu_driver_kick(driver) >= 0);
 	/* In any order: a device that looks ahead gives the bad one back before the good ones. */
 	for (unsigned i = 0; i < 3; i++) {
-		assert_int_equal(vhu_driver_split_wait(driver, &used), 0);
+		assert_int_equal(vhu_driver_wait(driver, &used), 0);
 		assert_int_equal(used.len, used.token == 2 ? 0 : scene->target->used_len);
 	}
 }
@@ -223,7 +223,7 @@ static void malformed_tables_come_back_unserved(void **state)
 static void many_loops_are_no_hang(void **state)
 {
 	struct scene *scene = *state;
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 	struct vhu_driver_used used;
 	struct chain chain;
 	int head;
@@ -231,13 +231,13 @@ static void many_loops_are_no_hang(void **state)
 	scene_ring(scene);
 	driver->indirect = false;
 	for (unsigned round = 0; round < 50; round++) {
-		while ((head = vhu_driver_split_add(driver, scene->buffers, 1, 0, 0)) >= 0) {
+		while ((head = vhu_driver_add(driver, scene->buffers, 1, 0, 0)) >= 0) {
 			fill_chain(driver, (uint16_t)head, &chain);
 			link_to(chain.head, (unsigned)head);
 		}
-		assert_true(vhu_driver_split_kick(driver) >= 0);
+		assert_true(vhu_driver_kick(driver) >= 0);
 		for (unsigned i = 0; i < RING_SIZE; i++) {
-			assert_int_equal(vhu_driver_split_wait(driver, &used), 0);
+			assert_int_equal(vhu_driver_wait(driver, &used), 0);
 			assert_int_equal(used.len, 0);
 		}
 	}
@@ -247,18 +247,18 @@ static void many_loops_are_no_hang(void **state)
 static void indirect_must_be_negotiated(void **state)
 {
 	struct scene *scene = *state;
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 	struct vhu_driver_used used;
 	int head;
 
 	scene_ring_bits(scene, VHU_FRONTEND_FEATURES & ~VHU_BIT(VHU_F_RING_INDIRECT_DESC),
 			VHU_FRONTEND_PROTOCOL_FEATURES);
-	head = vhu_driver_split_add(driver, scene->buffers, 0, 1, 0);
+	head = vhu_driver_add(driver, scene->buffers, 0, 1, 0);
 	assert_true(head >= 0);
-	driver->vring.desc[head].flags = htole16(VRING_DESC_F_INDIRECT);
-	driver->vring.desc[head].len = htole32(16);
-	assert_true(vhu_driver_split_kick(driver) >= 0);
-	assert_int_equal(vhu_driver_split_wait(driver, &used), 0);
+	driver->split.vring.desc[head].flags = htole16(VRING_DESC_F_INDIRECT);
+	driver->split.vring.desc[head].len = htole32(16);
+	assert_true(vhu_driver_kick(driver) >= 0);
+	assert_int_equal(vhu_driver_wait(driver, &used), 0);
 	assert_int_equal(used.len, 0);
 	scene_io(scene, driver);
 }
@@ -282,7 +282,7 @@ static void write_guest(struct scene *scene, uint64_t gpa, const void *bytes, si
 static void buffers_may_cross_regions(void **state)
 {
 	struct scene *scene = *state;
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 
 	add_neighbour(scene);
 	scene_ring(scene);
@@ -302,7 +302,7 @@ static void buffers_may_cross_regions(void **state)
 static void tables_may_cross_regions(void **state)
 {
 	struct scene *scene = *state;
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 	struct vhu_guest_buffer halves[REQUEST_BUFFERS + 1];
 	unsigned n_readable = scene->target->n_readable;
 	unsigned n = n_readable + scene->target->n_writable;
@@ -314,13 +314,13 @@ static void tables_may_cross_regions(void **state)
 	halves[n] = halves[n - 1];
 	halves[n].len = 0;
 	for (unsigned before = 1; before < (n + 1) * 16; before++) {
-		int head = vhu_driver_split_add(driver, halves, n_readable, n + 1 - n_readable, 0);
+		int head = vhu_driver_add(driver, halves, n_readable, n + 1 - n_readable, 0);
 
 		assert_true(head >= 0);
-		write_guest(scene, MEMORY_END - before,
-			    vhu_driver_split_table(driver, (uint16_t)head), (n + 1) * 16);
-		driver->vring.desc[head].addr = htole64(MEMORY_END - before);
-		assert_true(vhu_driver_split_kick(driver) >= 0);
+		write_guest(scene, MEMORY_END - before, vhu_driver_table(driver, (uint16_t)head),
+			    (n + 1) * 16);
+		driver->split.vring.desc[head].addr = htole64(MEMORY_END - before);
+		assert_true(vhu_driver_kick(driver) >= 0);
 		scene_collect(scene, driver, 1);
 	}
 }
@@ -328,7 +328,7 @@ static void tables_may_cross_regions(void **state)
 static void empty_buffers_are_none(void **state)
 {
 	struct scene *scene = *state;
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 	const struct target *target = scene->target;
 	struct vhu_guest_buffer buffers[2 * REQUEST_BUFFERS];
 	unsigned n = target->n_readable + target->n_writable;
@@ -341,9 +341,9 @@ static void empty_buffers_are_none(void **state)
 			buffers[2 * i + (i + (unsigned)indirect) % 2].len = 0;
 			buffers[2 * i + (i + (unsigned)indirect) % 2].gpa = NOWHERE;
 		}
-		assert_true(vhu_driver_split_add(driver, buffers, 2 * target->n_readable,
-						 2 * target->n_writable, 0) >= 0);
-		assert_true(vhu_driver_split_kick(driver) >= 0);
+		assert_true(vhu_driver_add(driver, buffers, 2 * target->n_readable,
+					   2 * target->n_writable, 0) >= 0);
+		assert_true(vhu_driver_kick(driver) >= 0);
 		scene_collect(scene, driver, 1);
 	}
 }
@@ -357,7 +357,7 @@ static bool is_signalled(int fd, int timeout_ms)
 	return poll(&pollfd, 1, timeout_ms) > 0;
 }
 
-static void expect_broken(struct scene *scene, struct vhu_driver_split *driver)
+static void expect_broken(struct scene *scene, struct vhu_driver *driver)
 {
 	uint64_t status, n;
 
@@ -368,12 +368,12 @@ static void expect_broken(struct scene *scene, struct vhu_driver_split *driver)
 }
 
 /* GET_VRING_BASE, and a driver that begins anew. */
-static void revive(struct scene *scene, struct vhu_driver_split *driver)
+static void revive(struct scene *scene, struct vhu_driver *driver)
 {
-	assert_int_equal(vhu_driver_split_stop(driver), 0);
+	assert_int_equal(vhu_driver_stop(driver), 0);
 	expect_whole(scene);
-	vhu_driver_split_reset(driver);
-	assert_int_equal(vhu_driver_split_start(driver), 0);
+	vhu_driver_reset(driver);
+	assert_int_equal(vhu_driver_start(driver), 0);
 	scene_io(scene, driver);
 	assert_false(is_signalled(driver->err_fd, 0));
 }
@@ -382,13 +382,13 @@ static void avail_jumps_break_the_ring(void **state)
 {
 	static const uint16_t jumps[] = { RING_SIZE + 1, 0x7fff, 0x8000, 0xffff };
 	struct scene *scene = *state;
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 
 	scene_ring(scene);
 	for (size_t i = 0; i < ARRAY_SIZE(jumps); i++) {
 		scene_io(scene, driver);
-		driver->avail_idx += jumps[i];
-		vhu_driver_split_publish(driver);
+		driver->split.avail_idx += jumps[i];
+		vhu_driver_publish(driver);
 		assert_int_equal(write(driver->kick_fd, &(uint64_t){ 1 }, 8), 8);
 		expect_broken(scene, driver);
 		scene_expect_silence(driver);
@@ -400,14 +400,14 @@ static void heads_past_the_ring_break_it(void **state)
 {
 	static const uint16_t heads[] = { RING_SIZE, RING_SIZE + 1, 0x8000, 0xffff };
 	struct scene *scene = *state;
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 
 	scene_ring(scene);
 	for (size_t i = 0; i < ARRAY_SIZE(heads); i++) {
 		assert_true(scene_add(scene, driver, 0) >= 0);
 		vhu_driver_split_add_head(driver, heads[i], 0);
 		assert_true(scene_add(scene, driver, 0) >= 0);
-		assert_true(vhu_driver_split_kick(driver) >= 0);
+		assert_true(vhu_driver_kick(driver) >= 0);
 		expect_broken(scene, driver);
 		revive(scene, driver);
 	}
@@ -417,15 +417,15 @@ static void heads_past_the_ring_break_it(void **state)
 static void breaks_are_seen_without_a_kick(void **state)
 {
 	struct scene *scene = *state;
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 
 	scene_ring(scene);
 	driver->busy = true;
 	for (unsigned round = 0; round < 50; round++) {
 		for (unsigned i = 0; i < 20; i++)
 			scene_io(scene, driver);
-		driver->avail_idx += RING_SIZE + 1;
-		assert_true(vhu_driver_split_kick(driver) >= 0);
+		driver->split.avail_idx += RING_SIZE + 1;
+		assert_true(vhu_driver_kick(driver) >= 0);
 		expect_broken(scene, driver);
 		revive(scene, driver);
 	}
@@ -434,16 +434,16 @@ static void breaks_are_seen_without_a_kick(void **state)
 static void reset_device_revives_the_ring(void **state)
 {
 	struct scene *scene = *state;
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 
 	scene_ring(scene);
-	driver->avail_idx += RING_SIZE + 1;
-	assert_true(vhu_driver_split_kick(driver) >= 0);
+	driver->split.avail_idx += RING_SIZE + 1;
+	assert_true(vhu_driver_kick(driver) >= 0);
 	expect_broken(scene, driver);
 	assert_int_equal(vhu_frontend_tell(&scene->frontend, VHU_RESET_DEVICE), 0);
 	expect_whole(scene);
-	vhu_driver_split_reset(driver);
-	assert_int_equal(vhu_driver_split_start(driver), 0);
+	vhu_driver_reset(driver);
+	assert_int_equal(vhu_driver_start(driver), 0);
 	scene_io(scene, driver);
 }
 
@@ -457,21 +457,21 @@ static void other_queues_go_on(void **state)
 {
 	struct scene *scene = *state;
 	struct vhu_guest_buffer sets[4][REQUEST_BUFFERS];
-	struct vhu_driver_split drivers[4];
+	struct vhu_driver drivers[4];
 
 	scene_ring(scene);
 	scene_buffers(scene, sets[0]);
 	for (unsigned i = 1; i < 4; i++) {
 		scene_driver(scene, &drivers[i], i);
 		scene_buffers(scene, sets[i]);
-		assert_int_equal(vhu_driver_split_start(&drivers[i]), 0);
+		assert_int_equal(vhu_driver_start(&drivers[i]), 0);
 		use_set(scene, sets[i]);
 		scene_io(scene, &drivers[i]);
 	}
-	drivers[1].avail_idx += RING_SIZE + 1;
-	assert_true(vhu_driver_split_kick(&drivers[1]) >= 0);
+	drivers[1].split.avail_idx += RING_SIZE + 1;
+	assert_true(vhu_driver_kick(&drivers[1]) >= 0);
 	vhu_driver_split_add_head(&drivers[2], 0xffff, 0);
-	assert_true(vhu_driver_split_kick(&drivers[2]) >= 0);
+	assert_true(vhu_driver_kick(&drivers[2]) >= 0);
 	expect_broken(scene, &drivers[1]);
 	expect_broken(scene, &drivers[2]);
 	for (unsigned i = 0; i < 50; i++) {
@@ -480,13 +480,13 @@ static void other_queues_go_on(void **state)
 		use_set(scene, sets[3]);
 		scene_io(scene, &drivers[3]);
 	}
-	assert_int_equal(vhu_driver_split_stop(&drivers[1]), 0);
+	assert_int_equal(vhu_driver_stop(&drivers[1]), 0);
 	use_set(scene, sets[2]);
 	revive(scene, &drivers[2]);
 	use_set(scene, sets[3]);
 	scene_io(scene, &drivers[3]);
 	for (unsigned i = 1; i < 4; i++)
-		vhu_driver_split_finish(&drivers[i]);
+		vhu_driver_finish(&drivers[i]);
 }
 
 int main(int argc, char **argv)

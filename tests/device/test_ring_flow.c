@@ -10,15 +10,15 @@
 
 #define NO_EVENT_IDX (VHU_FRONTEND_FEATURES & ~VHU_BIT(VHU_F_RING_EVENT_IDX))
 
-static void add_published(struct scene *scene, struct vhu_driver_split *driver, unsigned n)
+static void add_published(struct scene *scene, struct vhu_driver *driver, unsigned n)
 {
 	while (n--)
 		assert_true(scene_add(scene, driver, 0) >= 0);
-	assert_true(vhu_driver_split_kick(driver) >= 0);
+	assert_true(vhu_driver_kick(driver) >= 0);
 }
 
 /* Busily, so that whether there are calls does not matter. */
-static void collect_busily(struct scene *scene, struct vhu_driver_split *driver, unsigned n)
+static void collect_busily(struct scene *scene, struct vhu_driver *driver, unsigned n)
 {
 	driver->busy = true;
 	scene_collect(scene, driver, n);
@@ -26,15 +26,15 @@ static void collect_busily(struct scene *scene, struct vhu_driver_split *driver,
 }
 
 /* Until the program asks for a kick: then it has made all the calls that it had to make. */
-static void wait_idle(const struct vhu_driver_split *driver)
+static void wait_idle(const struct vhu_driver *driver)
 {
-	const struct vring *vring = &driver->vring;
+	const struct vring *vring = &driver->split.vring;
 	uint64_t deadline_ns = vhu_now_ns() + 10 * NS_PER_SEC;
 	bool idle = false;
 
 	while (!idle && vhu_now_ns() < deadline_ns) {
 		idle = driver->event_idx
-			       ? vhu_load_le16(&vring_avail_event(vring)) == driver->avail_idx
+			       ? vhu_load_le16(&vring_avail_event(vring)) == driver->split.avail_idx
 			       : !(vhu_load_le16(&vring->used->flags) & VRING_USED_F_NO_NOTIFY);
 		sleep_ms(1);
 	}
@@ -43,22 +43,22 @@ static void wait_idle(const struct vhu_driver_split *driver)
 
 static void no_call_is_made_that_nobody_wants(struct scene *scene)
 {
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 	uint64_t n_calls;
 
 	scene_io(scene, driver);
 	wait_idle(driver);
-	n_calls = vhu_driver_split_count_calls(driver);
+	n_calls = vhu_driver_count_calls(driver);
 	/* Once, while the device rests: it may still look at the index after we took an entry. */
-	vhu_driver_split_refuse_calls(driver);
+	vhu_driver_refuse_calls(driver);
 	for (unsigned i = 0; i < 200; i++) {
 		add_published(scene, driver, 1);
 		collect_busily(scene, driver, 1);
 	}
 	wait_idle(driver);
-	assert_true(vhu_driver_split_count_calls(driver) == n_calls);
+	assert_true(vhu_driver_count_calls(driver) == n_calls);
 	/* And one that is wanted comes. */
-	assert_false(vhu_driver_split_want_call(driver));
+	assert_false(vhu_driver_want_call(driver));
 	add_published(scene, driver, 1);
 	scene_collect(scene, driver, 1);
 }
@@ -79,37 +79,38 @@ static void calls_are_suppressed_by_flag(void **state)
 static void calls_come_when_the_index_is_reached(void **state)
 {
 	struct scene *scene = *state;
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 	uint64_t n_calls;
 
 	scene_ring(scene);
 	for (unsigned round = 0; round < 20; round++) {
 		scene_io(scene, driver);
 		wait_idle(driver);
-		n_calls = vhu_driver_split_count_calls(driver);
-		vhu_store_le16(&vring_used_event(&driver->vring), (uint16_t)(driver->used_idx + 4));
+		n_calls = vhu_driver_count_calls(driver);
+		vhu_store_le16(&vring_used_event(&driver->split.vring),
+			       (uint16_t)(driver->split.used_idx + 4));
 		for (unsigned i = 0; i < 4; i++) {
 			add_published(scene, driver, 1);
 			collect_busily(scene, driver, 1);
 		}
 		wait_idle(driver);
-		assert_true(vhu_driver_split_count_calls(driver) == n_calls);
+		assert_true(vhu_driver_count_calls(driver) == n_calls);
 		add_published(scene, driver, 1);
 		collect_busily(scene, driver, 1);
 		wait_idle(driver);
-		assert_true(vhu_driver_split_count_calls(driver) == n_calls + 1);
+		assert_true(vhu_driver_count_calls(driver) == n_calls + 1);
 	}
 }
 
 /* Requests in a row are not kicked one by one, and idle rings ask for a kick. */
 static void kicks_are_asked_for(struct scene *scene)
 {
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 
 	for (unsigned round = 0; round < 20; round++) {
 		wait_idle(driver);
 		assert_true(scene_add(scene, driver, 0) >= 0);
-		assert_int_equal(vhu_driver_split_kick(driver), 1);
+		assert_int_equal(vhu_driver_kick(driver), 1);
 		scene_collect(scene, driver, 1);
 	}
 }
@@ -130,19 +131,19 @@ static void kicks_are_asked_for_by_flag(void **state)
 static void kicks_are_suppressed_by_index(void **state)
 {
 	struct scene *scene = *state;
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 	int kicks = 0;
 
 	scene_ring(scene);
 	wait_idle(driver);
 	for (unsigned i = 0; i < 16; i++) {
 		assert_true(scene_add(scene, driver, 0) >= 0);
-		vhu_driver_split_publish(driver);
+		vhu_driver_publish(driver);
 	}
 	/* The index that was asked for was passed by the first. */
 	for (unsigned i = 0; i < 16; i++) {
 		assert_true(scene_add(scene, driver, 0) >= 0);
-		kicks += vhu_driver_split_kick(driver);
+		kicks += vhu_driver_kick(driver);
 	}
 	assert_int_equal(kicks, 0);
 	assert_int_equal(write(driver->kick_fd, &(uint64_t){ 1 }, 8), 8);
@@ -151,31 +152,31 @@ static void kicks_are_suppressed_by_index(void **state)
 
 static void wrap_on(struct scene *scene, uint64_t features)
 {
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 	unsigned total = 70000 / SLOWNESS;
 
 	scene_ring_bits(scene, features, VHU_FRONTEND_PROTOCOL_FEATURES);
-	assert_int_equal(vhu_driver_split_stop(driver), 0);
-	vhu_driver_split_finish(driver);
-	assert_int_equal(vhu_driver_split_init(driver, &scene->frontend, 0, 4), 0);
+	assert_int_equal(vhu_driver_stop(driver), 0);
+	vhu_driver_finish(driver);
+	assert_int_equal(vhu_driver_init(driver, &scene->frontend, 0, 4), 0);
 	/* Sanitized programs begin near the border, to cross it all the same. */
 	if (SLOWNESS > 1) {
-		driver->base = driver->avail_idx = driver->published_idx = 60000;
-		driver->used_idx = driver->seen_idx = 60000;
-		driver->vring.used->idx = htole16(60000);
-		vhu_driver_split_publish(driver);
+		driver->base = driver->split.avail_idx = driver->split.published_idx = 60000;
+		driver->split.used_idx = driver->split.seen_idx = 60000;
+		driver->split.vring.used->idx = htole16(60000);
+		vhu_driver_publish(driver);
 	}
-	assert_int_equal(vhu_driver_split_start(driver), 0);
+	assert_int_equal(vhu_driver_start(driver), 0);
 	for (unsigned done = 0; done < total; done += 4) {
 		for (unsigned i = 0; i < 4; i++)
 			if (scene_add(scene, driver, done + i) < 0)
 				fail();
-		if (vhu_driver_split_kick(driver) < 0)
+		if (vhu_driver_kick(driver) < 0)
 			fail();
 		scene_collect(scene, driver, 4);
 	}
-	assert_int_equal(vhu_driver_split_stop(driver), 0);
-	assert_int_equal(driver->base, driver->avail_idx);
+	assert_int_equal(vhu_driver_stop(driver), 0);
+	assert_int_equal(driver->base, driver->split.avail_idx);
 }
 
 static void indices_wrap(void **state)
@@ -187,13 +188,13 @@ static void indices_wrap(void **state)
 static void smallest_ring_is_served(void **state)
 {
 	struct scene *scene = *state;
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 
 	scene_ring(scene);
-	assert_int_equal(vhu_driver_split_stop(driver), 0);
-	vhu_driver_split_finish(driver);
-	assert_int_equal(vhu_driver_split_init(driver, &scene->frontend, 0, 1), 0);
-	assert_int_equal(vhu_driver_split_start(driver), 0);
+	assert_int_equal(vhu_driver_stop(driver), 0);
+	vhu_driver_finish(driver);
+	assert_int_equal(vhu_driver_init(driver, &scene->frontend, 0, 1), 0);
+	assert_int_equal(vhu_driver_start(driver), 0);
 	for (unsigned i = 0; i < 100; i++)
 		scene_io(scene, driver);
 }
@@ -201,14 +202,14 @@ static void smallest_ring_is_served(void **state)
 static void largest_ring_is_served(void **state)
 {
 	struct scene *scene = *state;
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 	unsigned size = scene->target->queue_size_max;
 
 	scene_ring(scene);
-	assert_int_equal(vhu_driver_split_stop(driver), 0);
-	vhu_driver_split_finish(driver);
-	assert_int_equal(vhu_driver_split_init(driver, &scene->frontend, 0, (uint16_t)size), 0);
-	assert_int_equal(vhu_driver_split_start(driver), 0);
+	assert_int_equal(vhu_driver_stop(driver), 0);
+	vhu_driver_finish(driver);
+	assert_int_equal(vhu_driver_init(driver, &scene->frontend, 0, (uint16_t)size), 0);
+	assert_int_equal(vhu_driver_start(driver), 0);
 	for (unsigned round = 0; round < 3; round++) {
 		add_published(scene, driver, size);
 		scene_collect(scene, driver, size);
@@ -219,24 +220,25 @@ static void largest_ring_is_served(void **state)
 static void stopped_amid_requests(void **state)
 {
 	struct scene *scene = *state;
-	struct vhu_driver_split *driver = &scene->driver;
+	struct vhu_driver *driver = &scene->driver;
 
 	scene_ring(scene);
 	for (unsigned round = 0; round < 100; round++) {
 		uint16_t base_before = driver->base, used;
 
 		add_published(scene, driver, RING_SIZE);
-		assert_int_equal(vhu_driver_split_stop(driver), 0);
-		used = (uint16_t)(vhu_load_acquire_le16(&driver->vring.used->idx) - base_before);
+		assert_int_equal(vhu_driver_stop(driver), 0);
+		used = (uint16_t)(vhu_load_acquire_le16(&driver->split.vring.used->idx) -
+				  base_before);
 		assert_int_equal((uint16_t)(driver->base - base_before), used);
 		assert_true(used <= RING_SIZE);
 		scene_collect(scene, driver, used);
-		assert_int_equal(vhu_driver_split_start(driver), 0);
+		assert_int_equal(vhu_driver_start(driver), 0);
 		scene_collect(scene, driver, RING_SIZE - used);
 		/* For the next round's count. */
-		assert_int_equal(vhu_driver_split_stop(driver), 0);
-		assert_int_equal(driver->base, driver->avail_idx);
-		assert_int_equal(vhu_driver_split_start(driver), 0);
+		assert_int_equal(vhu_driver_stop(driver), 0);
+		assert_int_equal(driver->base, driver->split.avail_idx);
+		assert_int_equal(vhu_driver_start(driver), 0);
 	}
 }
 
@@ -251,9 +253,9 @@ static void restarted_under_load(void **state)
 	load_begin(&load, scene);
 	deadline_ns = vhu_now_ns() + 20 * NS_PER_SEC;
 	for (unsigned i = 0; i < 200 && r == 0 && vhu_now_ns() < deadline_ns; i++) {
-		r = vhu_driver_split_stop(&scene->driver);
+		r = vhu_driver_stop(&scene->driver);
 		if (r == 0)
-			r = vhu_driver_split_start(&scene->driver);
+			r = vhu_driver_start(&scene->driver);
 		if (i % 8 == 0)
 			sleep_ms(1);
 	}

@@ -23,7 +23,7 @@
 
 #include "common/base/fd.h"
 #include "common/base/num.h"
-#include "common/frontend/driver_split.h"
+#include "common/frontend/driver.h"
 #include "common/frontend/frontend.h"
 #include "common/serve/listener.h"
 
@@ -133,7 +133,7 @@ static int listen_at(const char *path)
 /* A front-end with a running ring. */
 struct user {
 	struct vhu_frontend frontend;
-	struct vhu_driver_split driver;
+	struct vhu_driver driver;
 	struct vhu_guest_buffer buffer;
 };
 
@@ -149,7 +149,7 @@ static void user_read(struct user *user)
 	uint32_t len = 0;
 
 	memset(user->buffer.host, 0, REQUEST_BYTES);
-	assert_int_equal(vhu_driver_split_run(&user->driver, &user->buffer, 0, 1, &len), 0);
+	assert_int_equal(vhu_driver_run(&user->driver, &user->buffer, 0, 1, &len), 0);
 	assert_int_equal(len, REQUEST_BYTES);
 	assert_memory_not_equal(user->buffer.host, zeros, REQUEST_BYTES);
 }
@@ -162,8 +162,8 @@ static void user_begin(struct user *user)
 	assert_int_equal(vhu_frontend_negotiate(frontend, VHU_FRONTEND_FEATURES,
 						VHU_FRONTEND_PROTOCOL_FEATURES), 0);
 	assert_int_equal(vhu_frontend_share_memory(frontend), 0);
-	assert_int_equal(vhu_driver_split_init(&user->driver, frontend, 0, 16), 0);
-	assert_int_equal(vhu_driver_split_start(&user->driver), 0);
+	assert_int_equal(vhu_driver_init(&user->driver, frontend, 0, 16), 0);
+	assert_int_equal(vhu_driver_start(&user->driver), 0);
 	user->buffer = vhu_guest_alloc(&frontend->guest, REQUEST_BYTES, 16);
 	assert_non_null(user->buffer.host);
 	user_read(user);
@@ -185,7 +185,7 @@ static void user_attach(struct user *user, int fd)
 
 static void user_finish(struct user *user)
 {
-	vhu_driver_split_finish(&user->driver);
+	vhu_driver_finish(&user->driver);
 	vhu_frontend_finish(&user->frontend);
 }
 

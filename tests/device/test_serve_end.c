@@ -22,7 +22,7 @@
 #include "common/backend/worker.h"
 #include "common/base/fd.h"
 #include "common/base/num.h"
-#include "common/frontend/driver_split.h"
+#include "common/frontend/driver.h"
 #include "common/frontend/frontend.h"
 #include "common/serve/daemon.h"
 
@@ -33,7 +33,7 @@ static int home_fd;
 static char folder[64];
 static pid_t pid;
 static struct vhu_frontend frontend;
-static struct vhu_driver_split driver;
+static struct vhu_driver driver;
 
 /* Holds a request until drain_ns after the drain began. */
 struct slow {
@@ -152,11 +152,11 @@ static void begin(uint64_t drain_ns)
 	assert_int_equal(vhu_frontend_negotiate(&frontend, VHU_FRONTEND_FEATURES,
 						VHU_FRONTEND_PROTOCOL_FEATURES), 0);
 	assert_int_equal(vhu_frontend_share_memory(&frontend), 0);
-	assert_int_equal(vhu_driver_split_init(&driver, &frontend, 0, 16), 0);
-	assert_int_equal(vhu_driver_split_start(&driver), 0);
+	assert_int_equal(vhu_driver_init(&driver, &frontend, 0, 16), 0);
+	assert_int_equal(vhu_driver_start(&driver), 0);
 	buffer = vhu_guest_alloc(&frontend.guest, 16, 16);
-	assert_true(vhu_driver_split_add(&driver, &buffer, 0, 1, 7) >= 0);
-	assert_true(vhu_driver_split_kick(&driver) >= 0);
+	assert_true(vhu_driver_add(&driver, &buffer, 0, 1, 7) >= 0);
+	assert_true(vhu_driver_kick(&driver) >= 0);
 	/* So that it is popped, not only kicked. */
 	usleep(100000);
 }
@@ -190,7 +190,7 @@ static void test_drain_is_waited_for(void **state)
 	send_signal(SIGTERM);
 	assert_int_equal(end_status(start_ns, &ms), 0);
 	assert_in_range(ms, 450, 1900);
-	assert_int_equal(vhu_driver_split_get(&driver, &used), 1);
+	assert_int_equal(vhu_driver_get(&driver, &used), 1);
 	assert_int_equal(used.token, 7);
 	assert_int_equal(used.len, 1);
 }
@@ -235,7 +235,7 @@ static void test_signal_while_draining(void **state)
 	assert_int_equal(end_status(start_ns, &ms), 0);
 	assert_in_range(ms, 100, 1500);
 
-	vhu_driver_split_finish(&driver);
+	vhu_driver_finish(&driver);
 	vhu_frontend_finish(&frontend);
 	begin(NEVER);
 	vhu_frontend_disconnect(&frontend);
@@ -287,7 +287,7 @@ static int teardown(void **state)
 		waitpid(pid, NULL, 0);
 		pid = 0;
 	}
-	vhu_driver_split_finish(&driver);
+	vhu_driver_finish(&driver);
 	vhu_frontend_finish(&frontend);
 	return fchdir(home_fd) || rmdir(folder);
 }

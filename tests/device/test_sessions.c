@@ -27,7 +27,7 @@ static void cut_off(struct scene *scene, unsigned how)
 	case 2:
 		while (scene_add(scene, &scene->driver, 0) >= 0)
 			;
-		vhu_driver_split_kick(&scene->driver);
+		vhu_driver_kick(&scene->driver);
 		break;
 	default:
 		send_raw(frontend, VHU_SET_BACKEND_REQ_FD, VHU_VERSION, NULL, 0, &frontend->fd, 0);
@@ -44,7 +44,7 @@ static void have_sessions(struct scene *scene, unsigned n)
 		if (i % 2) {
 			cut_off(scene, i / 2);
 		} else {
-			assert_int_equal(vhu_driver_split_stop(&scene->driver), 0);
+			assert_int_equal(vhu_driver_stop(&scene->driver), 0);
 			vhu_frontend_disconnect(&scene->frontend);
 		}
 	}

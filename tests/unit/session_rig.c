@@ -313,7 +313,7 @@ void rig_disconnect(struct rig *rig)
 		;
 	for (unsigned q = 0; q < RIG_QUEUES; q++)
 		if (rig->driver[q].slots)
-			vhu_driver_split_finish(&rig->driver[q]);
+			vhu_driver_finish(&rig->driver[q]);
 	memset(rig->driver, 0, sizeof(rig->driver));
 }
 
@@ -341,8 +341,8 @@ void rig_bring_up(struct rig *rig)
 			 0);
 	assert_int_equal(vhu_frontend_share_memory(f), 0);
 	for (unsigned q = 0; q < RIG_QUEUES; q++) {
-		assert_int_equal(vhu_driver_split_init(&rig->driver[q], f, q, 16), 0);
-		assert_int_equal(vhu_driver_split_start(&rig->driver[q]), 0);
+		assert_int_equal(vhu_driver_init(&rig->driver[q], f, q, 16), 0);
+		assert_int_equal(vhu_driver_start(&rig->driver[q]), 0);
 	}
 }
 
@@ -356,7 +356,7 @@ void rig_echo(struct rig *rig, unsigned q)
 
 	assert_non_null(buffers[1].host);
 	memset(buffers[0].host, 0x5a, 32);
-	assert_int_equal(vhu_driver_split_run(&rig->driver[q], buffers, 1, 1, &len), 0);
+	assert_int_equal(vhu_driver_run(&rig->driver[q], buffers, 1, 1, &len), 0);
 	assert_int_equal(len, 32);
 	assert_memory_equal(buffers[0].host, buffers[1].host, 32);
 }

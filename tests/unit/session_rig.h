@@ -14,7 +14,7 @@
 #include "common/backend/device.h"
 #include "common/backend/vring.h"
 #include "common/backend/worker.h"
-#include "common/frontend/driver_split.h"
+#include "common/frontend/driver.h"
 #include "common/frontend/frontend.h"
 #include "common/session/session.h"
 
@@ -50,7 +50,7 @@ struct rig {
 	sem_t closed;
 	int close_error;
 	struct vhu_frontend frontend;
-	struct vhu_driver_split driver[RIG_QUEUES];
+	struct vhu_driver driver[RIG_QUEUES];
 };
 
 /* ops is a copy of the rig's with what the test wants changed. */

@@ -70,10 +70,10 @@ static void keeps_slots_apart(enum vhu_locking locking)
 		for (unsigned q = 0; q < RIG_QUEUES; q++) {
 			struct vhu_driver_used used;
 
-			while (vhu_driver_split_get(&rig.driver[q], &used) > 0)
+			while (vhu_driver_get(&rig.driver[q], &used) > 0)
 				;
-			vhu_driver_split_add(&rig.driver[q], &buffer, 0, 1, i);
-			vhu_driver_split_kick(&rig.driver[q]);
+			vhu_driver_add(&rig.driver[q], &buffer, 0, 1, i);
+			vhu_driver_kick(&rig.driver[q]);
 		}
 		byte = (uint8_t)i;
 		assert_int_equal(vhu_frontend_set_config(&rig.frontend, 3, 0, &byte, 1), 0);
@@ -135,12 +135,12 @@ static void masks_must_cover_each_queue_once(void **state)
 static void hold(unsigned n)
 {
 	struct vhu_guest_buffer buffer = vhu_guest_alloc(&rig.frontend.guest, 8, 8);
-	struct vhu_driver_split *driver = &rig.driver[0];
+	struct vhu_driver *driver = &rig.driver[0];
 
 	atomic_store(&rig.device->hold, true);
 	for (unsigned i = 0; i < n; i++)
-		assert_true(vhu_driver_split_add(driver, &buffer, 0, 1, i) >= 0);
-	assert_true(vhu_driver_split_kick(driver) >= 0);
+		assert_true(vhu_driver_add(driver, &buffer, 0, 1, i) >= 0);
+	assert_true(vhu_driver_kick(driver) >= 0);
 	rig_wait_for(&rig.device->n_held[0], n);
 }
 
@@ -154,10 +154,10 @@ static void get_vring_base_drains(void **state)
 	hold(3);
 	/* The answer is owed until the device is done, and nothing else is answered meanwhile. */
 	rig.frontend.timeout_ms = 200;
-	assert_int_equal(vhu_driver_split_stop(&rig.driver[0]), -ETIMEDOUT);
+	assert_int_equal(vhu_driver_stop(&rig.driver[0]), -ETIMEDOUT);
 	rig_wait_for(&rig.device->n_drain, 1);
 	assert_int_equal(rig.device->last_reason, VHU_DRAIN_STOP);
-	assert_int_equal(rig.driver[0].vring.used->idx, 0);
+	assert_int_equal(rig.driver[0].split.vring.used->idx, 0);
 	rig_release(&rig);
 	rig.frontend.timeout_ms = 5000;
 	{
@@ -169,7 +169,7 @@ static void get_vring_base_drains(void **state)
 		assert_int_equal(reply.payload.vring_state.num, 3);
 		vhu_message_finish(&reply);
 	}
-	assert_int_equal(rig.driver[0].vring.used->idx, 3);
+	assert_int_equal(rig.driver[0].split.vring.used->idx, 3);
 	assert_int_equal(vhu_frontend_ask_u64(&rig.frontend, VHU_GET_FEATURES, &offered), 0);
 	rig_stop(&rig);
 }
@@ -181,14 +181,14 @@ static void front_end_gone_while_parked(void **state)
 	rig_bring_up(&rig);
 	hold(2);
 	rig.frontend.timeout_ms = 100;
-	assert_int_equal(vhu_driver_split_stop(&rig.driver[0]), -ETIMEDOUT);
+	assert_int_equal(vhu_driver_stop(&rig.driver[0]), -ETIMEDOUT);
 	vhu_frontend_disconnect(&rig.frontend);
 	usleep(50000);
 	rig_release(&rig);
 	while (sem_wait(&rig.closed))
 		;
 	for (unsigned q = 0; q < RIG_QUEUES; q++)
-		vhu_driver_split_finish(&rig.driver[q]);
+		vhu_driver_finish(&rig.driver[q]);
 	memset(rig.driver, 0, sizeof(rig.driver));
 
 	/* The device is served again, as new. */
@@ -244,7 +244,7 @@ static void removed_memory_waits_for_requests(void **state)
 	{
 		struct vhu_driver_used used;
 
-		assert_int_equal(vhu_driver_split_wait(&rig.driver[0], &used), 0);
+		assert_int_equal(vhu_driver_wait(&rig.driver[0], &used), 0);
 	}
 	rig_echo(&rig, 0);
 	rig_stop(&rig);
@@ -254,7 +254,7 @@ static void removed_memory_waits_for_requests(void **state)
 static void restart_both(void)
 {
 	for (unsigned q = 0; q < RIG_QUEUES; q++)
-		assert_int_equal(vhu_driver_split_set_up(&rig.driver[q]), 0);
+		assert_int_equal(vhu_driver_set_up(&rig.driver[q]), 0);
 	for (unsigned q = 0; q < RIG_QUEUES; q++)
 		assert_int_equal(vhu_frontend_set_vring(&rig.frontend, VHU_SET_VRING_ENABLE, q, 1),
 				 0);
@@ -263,7 +263,7 @@ static void restart_both(void)
 static void stop_both(void)
 {
 	for (unsigned q = 0; q < RIG_QUEUES; q++)
-		assert_int_equal(vhu_driver_split_stop(&rig.driver[q]), 0);
+		assert_int_equal(vhu_driver_stop(&rig.driver[q]), 0);
 }
 
 /* Reset or pause: a start at initial indices is a new driver's, any other goes on. */
@@ -287,7 +287,7 @@ static void tells_reset_from_pause(void **state)
 
 	/* A reboot, which is said by nothing but the rings. */
 	for (unsigned q = 0; q < RIG_QUEUES; q++)
-		vhu_driver_split_reset(&rig.driver[q]);
+		vhu_driver_reset(&rig.driver[q]);
 	restart_both();
 	rig_echo(&rig, 0);
 	assert_int_equal(rig.device->n_reset, 1);
@@ -297,7 +297,7 @@ static void tells_reset_from_pause(void **state)
 	/* A reboot with RESET_DEVICE: once is enough. */
 	assert_int_equal(vhu_frontend_tell(&rig.frontend, VHU_RESET_DEVICE), 0);
 	for (unsigned q = 0; q < RIG_QUEUES; q++)
-		vhu_driver_split_reset(&rig.driver[q]);
+		vhu_driver_reset(&rig.driver[q]);
 	restart_both();
 	rig_echo(&rig, 0);
 	assert_int_equal(rig.device->n_reset, 2);
@@ -345,8 +345,8 @@ static void workers_start_with_their_first_ring(void **state)
 						VHU_FRONTEND_PROTOCOL_FEATURES),
 			 0);
 	assert_int_equal(vhu_frontend_share_memory(&rig.frontend), 0);
-	assert_int_equal(vhu_driver_split_init(&rig.driver[1], &rig.frontend, 1, 16), 0);
-	assert_int_equal(vhu_driver_split_start(&rig.driver[1]), 0);
+	assert_int_equal(vhu_driver_init(&rig.driver[1], &rig.frontend, 1, 16), 0);
+	assert_int_equal(vhu_driver_start(&rig.driver[1]), 0);
 	rig_echo(&rig, 1);
 	assert_false(rig.device->device.workers[0].running);
 	assert_true(rig.device->device.workers[1].running);
@@ -398,7 +398,7 @@ static void reset_device_stops_live_rings(void **state)
 	assert_int_equal(rig.device->last_reason, VHU_DRAIN_RESET);
 	assert_int_equal(rig.device->n_suspended, 1);
 	for (unsigned q = 0; q < RIG_QUEUES; q++)
-		vhu_driver_split_reset(&rig.driver[q]);
+		vhu_driver_reset(&rig.driver[q]);
 	restart_both();
 	rig_echo(&rig, 0);
 	rig_stop(&rig);

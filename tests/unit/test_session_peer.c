@@ -96,8 +96,8 @@ static void main_waits_for_no_lock(void **state)
 		start(locked[i]);
 		atomic_store(&rig.device->slow, true);
 		buffer = vhu_guest_alloc(&rig.frontend.guest, 8, 8);
-		vhu_driver_split_add(&rig.driver[0], &buffer, 0, 1, 0);
-		vhu_driver_split_kick(&rig.driver[0]);
+		vhu_driver_add(&rig.driver[0], &buffer, 0, 1, 0);
+		vhu_driver_kick(&rig.driver[0]);
 		rig_wait_for(&rig.device->n_inside, 1);
 		rig.frontend.timeout_ms = 500;
 		assert_int_equal(vhu_frontend_sync(&rig.frontend), 0);
