@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "common/backend/slots.h"
 #include "common/backend/worker.h"
 #include "common/base/cleanup.h"
 #include "common/base/fd.h"

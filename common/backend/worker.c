@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "common/backend/slots.h"
 #include "common/backend/vring.h"
 #include "common/base/fd.h"
 #include "common/base/log.h"

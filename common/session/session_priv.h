@@ -8,6 +8,7 @@
  * request is refused). Handlers never send: session.c makes the reply from session->reply.
  */
 
+#include "common/backend/slots.h"
 #include "common/backend/vring.h"
 #include "common/backend/worker.h"
 #include "common/session/session.h"

@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "common/backend/device.h"
+#include "common/backend/slots.h"
 #include "common/base/log.h"
 #include "common/base/num.h"
 #include "devices/blk/blk.h"
