@@ -2,111 +2,39 @@
 #include "common/memory/map.h"
 
 #include <errno.h>
-#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
-#include <unistd.h>
 
-#include "common/base/cleanup.h"
-#include "common/base/fault.h"
 #include "common/base/num.h"
-
-struct vhu_mapping {
-	atomic_uint refs;
-	char *base;
-	size_t len_bytes;
-	struct vhu_fault_guard guard;
-};
-
-static void mapping_unref(struct vhu_mapping *mapping)
-{
-	if (atomic_fetch_sub(&mapping->refs, 1) != 1)
-		return;
-	vhu_fault_unguard(&mapping->guard);
-	munmap(mapping->base, mapping->len_bytes);
-	free(mapping);
-}
-
-/* Sets *ret_page_bytes to the unit in which the file is mapped and unmapped. */
-static int check_file(int fd, uint64_t end, uint64_t *ret_page_bytes)
-{
-	struct statfs fs;
-	struct stat st;
-
-	if (fstat(fd, &st) < 0 || fstatfs(fd, &fs) < 0)
-		return -errno;
-	/* A device has no st_size that says anything. */
-	if (S_ISREG(st.st_mode) && end > (uint64_t)st.st_size)
-		return -ERANGE;
-	*ret_page_bytes = (uint64_t)(fs.f_type == HUGETLBFS_MAGIC ? fs.f_bsize
-								  : sysconf(_SC_PAGESIZE));
-	return 0;
-}
-
-static int map_range(int fd, uint64_t offset, uint64_t len_bytes, uint64_t page_bytes,
-		     struct vhu_memory_health *health, struct vhu_mapping **ret_mapping)
-{
-	cleanup_free struct vhu_mapping *mapping = calloc(1, sizeof(*mapping));
-	int r;
-
-	if (!mapping)
-		return -ENOMEM;
-	/* NORESERVE: the front-end has set aside the huge pages that its file needs. */
-	mapping->base = mmap(NULL, len_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
-			     fd, (off_t)offset);
-	if (mapping->base == MAP_FAILED)
-		return -errno;
-	/* A core file of ours is no place for the guest's memory; not every kernel can tell. */
-	madvise(mapping->base, len_bytes, MADV_DONTDUMP);
-	/* Sealed files too: a hole punched into huge pages cannot always be filled again. */
-	r = vhu_fault_guard(&mapping->guard, mapping->base, len_bytes, page_bytes,
-			    &health->faulted);
-	if (r < 0) {
-		munmap(mapping->base, len_bytes);
-		return r;
-	}
-	mapping->len_bytes = len_bytes;
-	atomic_init(&mapping->refs, 1);
-	*ret_mapping = steal_ptr(&mapping);
-	return 0;
-}
+#include "common/memory/dirty_log.h"
 
 /* All that can be wrong with one region; on success *ret_slot has a reference to its mapping. */
 static int map_region(const struct vhu_memory_region *region, int fd,
 		      struct vhu_memory_health *health, struct vhu_memory_slot *ret_slot)
 {
-	uint64_t page_bytes, end, offset, lead, ignored;
-	struct vhu_mapping *mapping = NULL;
+	struct vhu_mapping *mapping;
+	uint64_t ignored;
 	int r;
 
-	if (region->size == 0 || add_overflows(region->gpa, region->size, &ignored) ||
-	    add_overflows(region->uaddr, region->size, &ignored) ||
-	    add_overflows(region->mmap_offset, region->size, &end) || end > INT64_MAX)
+	if (add_overflows(region->gpa, region->size, &ignored) ||
+	    add_overflows(region->uaddr, region->size, &ignored))
 		return -EINVAL;
-	r = check_file(fd, end, &page_bytes);
-	if (r < 0)
-		return r;
-	lead = region->mmap_offset % page_bytes;
-	offset = region->mmap_offset - lead;
-	r = map_range(fd, offset, (end - offset + page_bytes - 1) / page_bytes * page_bytes,
-		      page_bytes, health, &mapping);
+	r = vhu_mapping_new(fd, region->mmap_offset, region->size, health, &mapping);
 	if (r < 0)
 		return r;
 	*ret_slot = (struct vhu_memory_slot){
 		.gpa = region->gpa,
 		.size = region->size,
 		.uaddr = region->uaddr,
-		.host = mapping->base + lead,
+		.host = mapping->host,
 		.mapping = mapping,
 	};
 	return 0;
 }
 
-/* A map with room for n slots and none filled; health is borrowed, and referenced. */
-static struct vhu_memory *alloc_map(unsigned n, struct vhu_memory_health *health)
+/* A map with room for n slots and none filled. health and log (may be NULL) are referenced. */
+static struct vhu_memory *alloc_map(unsigned n, struct vhu_memory_health *health,
+				    struct vhu_dirty_log *log)
 {
 	struct vhu_memory *memory = calloc(1, sizeof(*memory) + 2 * n * sizeof(memory->slots[0]));
 
@@ -115,8 +43,8 @@ static struct vhu_memory *alloc_map(unsigned n, struct vhu_memory_health *health
 	atomic_init(&memory->refs, 1);
 	memory->by_gpa = memory->slots;
 	memory->by_uaddr = memory->slots + n;
-	memory->health = health;
-	atomic_fetch_add(&health->refs, 1);
+	memory->health = vhu_memory_health_ref(health);
+	memory->log = log ? vhu_dirty_log_ref(log) : NULL;
 	return memory;
 }
 
@@ -156,18 +84,22 @@ static int publish(struct vhu_memory *memory, struct vhu_memory **ret_memory)
 
 static void share_slot(struct vhu_memory *memory, const struct vhu_memory_slot *slot)
 {
-	atomic_fetch_add(&slot->mapping->refs, 1);
+	vhu_mapping_ref(slot->mapping);
 	memory->by_gpa[memory->n_slots++] = *slot;
 }
 
 int vhu_memory_new(struct vhu_memory **ret_memory)
 {
-	cleanup_free struct vhu_memory_health *health = calloc(1, sizeof(*health));
-	struct vhu_memory *memory = health ? alloc_map(0, health) : NULL;
+	struct vhu_memory_health *health;
+	struct vhu_memory *memory;
+	int r = vhu_memory_health_new(&health);
 
+	if (r < 0)
+		return r;
+	memory = alloc_map(0, health, NULL);
+	vhu_memory_health_unref(health);
 	if (!memory)
 		return -ENOMEM;
-	steal_ptr(&health);
 	*ret_memory = memory;
 	return 0;
 }
@@ -185,10 +117,9 @@ void vhu_memory_unref(struct vhu_memory *memory)
 	if (!memory || atomic_fetch_sub(&memory->refs, 1) != 1)
 		return;
 	for (i = 0; i < memory->n_slots; i++)
-		mapping_unref(memory->by_gpa[i].mapping);
-	/* After the guards, which point into it. */
-	if (atomic_fetch_sub(&memory->health->refs, 1) == 1)
-		free(memory->health);
+		vhu_mapping_unref(memory->by_gpa[i].mapping);
+	vhu_dirty_log_unref(memory->log);
+	vhu_memory_health_unref(memory->health);
 	free(memory);
 }
 
@@ -200,7 +131,7 @@ int vhu_memory_with_table(struct vhu_memory *old, const struct vhu_memory_region
 
 	if (n > VHU_MEMORY_SLOTS)
 		return -ENOSPC;
-	memory = alloc_map(n, old->health);
+	memory = alloc_map(n, old->health, old->log);
 	if (!memory)
 		return -ENOMEM;
 	for (; memory->n_slots < n; memory->n_slots++) {
@@ -223,7 +154,7 @@ int vhu_memory_with_region(struct vhu_memory *old, const struct vhu_memory_regio
 
 	if (old->n_slots == VHU_MEMORY_SLOTS)
 		return -ENOSPC;
-	memory = alloc_map(old->n_slots + 1, old->health);
+	memory = alloc_map(old->n_slots + 1, old->health, old->log);
 	if (!memory)
 		return -ENOMEM;
 	for (i = 0; i < old->n_slots; i++)
@@ -251,13 +182,25 @@ int vhu_memory_without_region(struct vhu_memory *old, const struct vhu_memory_re
 	}
 	if (gone == old->n_slots)
 		return -ENOENT;
-	memory = alloc_map(old->n_slots - 1, old->health);
+	memory = alloc_map(old->n_slots - 1, old->health, old->log);
 	if (!memory)
 		return -ENOMEM;
 	for (i = 0; i < old->n_slots; i++) {
 		if (i != gone)
 			share_slot(memory, &old->by_gpa[i]);
 	}
+	return publish(memory, ret_memory);
+}
+
+int vhu_memory_with_log(struct vhu_memory *old, struct vhu_dirty_log *log,
+			struct vhu_memory **ret_memory)
+{
+	struct vhu_memory *memory = alloc_map(old->n_slots, old->health, log);
+
+	if (!memory)
+		return -ENOMEM;
+	for (unsigned i = 0; i < old->n_slots; i++)
+		share_slot(memory, &old->by_gpa[i]);
 	return publish(memory, ret_memory);
 }
 

@@ -16,6 +16,7 @@
 #include <sys/uio.h>
 
 #include "common/base/num.h"
+#include "common/memory/mapping.h"
 
 #define VHU_MEMORY_SLOTS 509 /* GET_MAX_MEM_SLOTS */
 
@@ -27,7 +28,7 @@ struct vhu_memory_region {
 	uint64_t mmap_offset;
 };
 
-struct vhu_mapping;
+struct vhu_dirty_log; /* dirty_log.h */
 
 /* One translated region of a map: guest address, front-end's user address, ours. */
 struct vhu_memory_slot {
@@ -38,18 +39,13 @@ struct vhu_memory_slot {
 	struct vhu_mapping *mapping;
 };
 
-/* Shared by all maps derived from one empty map. */
-struct vhu_memory_health {
-	atomic_uint refs;
-	atomic_bool faulted;
-};
-
 struct vhu_memory {
 	atomic_uint refs;
 	unsigned n_slots;
 	struct vhu_memory_slot *by_gpa;	  /* sorted by gpa; holds the references to the mappings */
 	struct vhu_memory_slot *by_uaddr; /* the same, sorted by uaddr */
-	struct vhu_memory_health *health;
+	struct vhu_memory_health *health; /* shared by all maps derived from one empty map */
+	struct vhu_dirty_log *log;	  /* a reference; NULL: writes are not logged */
 	struct vhu_memory_slot slots[];
 };
 
@@ -71,6 +67,11 @@ int vhu_memory_with_region(struct vhu_memory *old, const struct vhu_memory_regio
 /* The region whose gpa, size and uaddr are these; -ENOENT when there is none. */
 int vhu_memory_without_region(struct vhu_memory *old, const struct vhu_memory_region *region,
 			      struct vhu_memory **ret_memory);
+/*
+ * The same regions, and from now on this log (NULL: none), which all maps derived from it have too.
+ */
+int vhu_memory_with_log(struct vhu_memory *old, struct vhu_dirty_log *log,
+			struct vhu_memory **ret_memory);
 
 /* One-entry look-up cache: zero-initialised, of one thread and of one map (reset at a change). */
 struct vhu_memory_cache {
