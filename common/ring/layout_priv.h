@@ -9,6 +9,7 @@
 
 #include <errno.h>
 
+#include "common/memory/dirty_log.h"
 #include "common/ring/virtqueue.h"
 
 /* One area in guest memory: its bytes are fixed_bytes + size * entry_bytes. */
@@ -67,6 +68,13 @@ static inline void chain_put(struct vhu_virtqueue *q, struct vhu_chain *chain)
 	chain->next = q->free;
 	q->free = chain;
 	q->in_flight--;
+}
+
+/* Marks what was written at offset of the device's area (vhost-user, Migration). */
+static inline void log_device_area(const struct vhu_virtqueue *q, size_t offset, size_t len)
+{
+	if (q->memory->log && q->setup.log_device)
+		vhu_memory_mark_range(q->memory, q->setup.log_gpa + offset, len);
 }
 
 static inline int chain_malformed(struct vhu_virtqueue *q, const char *why)

@@ -219,6 +219,19 @@ static void split_unpop(struct vhu_virtqueue *q, const struct vhu_chain *chain)
 	q->next_avail--;
 }
 
+/* The entries from old to new; what was pushed and is never published nobody reads. */
+static void log_entries(const struct vhu_virtqueue *q, uint16_t old, uint16_t new)
+{
+	const struct vring_used *used = NULL;
+	uint16_t first = old & (q->size - 1), n = (uint16_t)(new - old);
+	uint16_t to_end = (uint16_t)min_u64(n, q->size - first);
+
+	log_device_area(q, offsetof(struct vring_used, ring) + first * sizeof(used->ring[0]),
+			to_end * sizeof(used->ring[0]));
+	log_device_area(q, offsetof(struct vring_used, ring), (n - to_end) * sizeof(used->ring[0]));
+	log_device_area(q, offsetof(struct vring_used, idx), sizeof(used->idx));
+}
+
 static bool split_publish(struct vhu_virtqueue *q)
 {
 	const struct vring_avail *avail = q->driver;
@@ -229,6 +242,8 @@ static bool split_publish(struct vhu_virtqueue *q)
 	if (new == old)
 		return false;
 	vhu_store_release_le16(&used->idx, new);
+	if (q->memory->log)
+		log_entries(q, old, new);
 	q->used_published = new;
 	q->signalled = true;
 	/* The driver stores its wish and then looks at the index (virtio 1.3, 2.7.7.2, 2.7.10). */
@@ -239,14 +254,24 @@ static bool split_publish(struct vhu_virtqueue *q)
 	return vring_need_event(vhu_load_le16(&avail->ring[q->size]), new, old) || !signalled;
 }
 
+/* A word of the used ring that is not part of an entry. */
+static void store_word(struct vhu_virtqueue *q, size_t offset, uint16_t value)
+{
+	vhu_store_le16((char *)q->device + offset, value);
+	log_device_area(q, offset, sizeof(value));
+}
+
+static size_t avail_event_offset(const struct vhu_virtqueue *q)
+{
+	return offsetof(struct vring_used, ring) + q->size * sizeof(struct vring_used_elem);
+}
+
 static bool split_enable_kicks(struct vhu_virtqueue *q)
 {
-	struct vring_used *used = q->device;
-
 	if (q->event_idx)
-		vhu_store_le16(&used->ring[q->size], q->avail_seen);
+		store_word(q, avail_event_offset(q), q->avail_seen);
 	else
-		vhu_store_le16(&used->flags, 0);
+		store_word(q, offsetof(struct vring_used, flags), 0);
 	/* The driver stores the index and then looks at this (virtio 1.3, 2.7.10, 2.7.13.3). */
 	vhu_full_barrier();
 	return split_has_news(q);
@@ -255,10 +280,8 @@ static bool split_enable_kicks(struct vhu_virtqueue *q)
 /* With event indices nothing: the one we asked for stays behind, and so is no event. */
 static void split_disable_kicks(struct vhu_virtqueue *q)
 {
-	struct vring_used *used = q->device;
-
 	if (!q->event_idx)
-		vhu_store_le16(&used->flags, VRING_USED_F_NO_NOTIFY);
+		store_word(q, offsetof(struct vring_used, flags), VRING_USED_F_NO_NOTIFY);
 }
 
 /* Alignments and sizes: virtio 1.3, 2.7; with the event indices at the ends of both rings. */

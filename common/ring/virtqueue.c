@@ -24,11 +24,20 @@ void vhu_virtqueue_init(struct vhu_virtqueue *q)
 	*q = (struct vhu_virtqueue){ 0 };
 }
 
+static uint64_t area_bytes(const struct vhu_ring_area *area, uint32_t size)
+{
+	return area->fixed_bytes + (uint64_t)size * area->entry_bytes;
+}
+
+uint64_t vhu_virtqueue_logged_bytes(const struct vhu_virtqueue_setup *setup)
+{
+	return area_bytes(&vhu_ring_split.device, setup->size);
+}
+
 static int find_area(const struct vhu_ring_area *area, const struct vhu_memory *memory,
 		     uint64_t uaddr, uint32_t size, void **ret_host)
 {
-	void *host = vhu_memory_from_uaddr(memory, uaddr,
-					   area->fixed_bytes + (uint64_t)size * area->entry_bytes);
+	void *host = vhu_memory_from_uaddr(memory, uaddr, area_bytes(area, size));
 
 	if (!host)
 		return -EFAULT;
@@ -134,6 +143,8 @@ int vhu_virtqueue_set_addresses(struct vhu_virtqueue *q, const struct vhu_virtqu
 	q->setup.desc_uaddr = setup->desc_uaddr;
 	q->setup.driver_uaddr = setup->driver_uaddr;
 	q->setup.device_uaddr = setup->device_uaddr;
+	q->setup.log_device = setup->log_device;
+	q->setup.log_gpa = setup->log_gpa;
 	return 0;
 }
 
@@ -182,6 +193,9 @@ void vhu_virtqueue_unpop(struct vhu_virtqueue *q, struct vhu_chain *chain)
 void vhu_virtqueue_push(struct vhu_virtqueue *q, struct vhu_chain *chain, uint32_t written)
 {
 	assert(written <= chain->writable_bytes);
+	/* The whole part: of a request that failed nobody knows how far it came. */
+	if (q->memory->log)
+		vhu_memory_mark_pieces(q->memory, vhu_chain_writable(chain), chain->n_writable);
 	if (!q->broken)
 		q->layout->push(q, chain, written);
 	chain_put(q, chain);

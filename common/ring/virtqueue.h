@@ -29,7 +29,12 @@ struct vhu_virtqueue_setup {
 	uint64_t desc_uaddr;
 	uint64_t driver_uaddr; /* available ring */
 	uint64_t device_uaddr; /* used ring */
+	bool log_device;       /* what is written to the used ring is logged, at log_gpa */
+	uint64_t log_gpa;
 };
+
+/* The bytes from log_gpa on that may be marked. */
+uint64_t vhu_virtqueue_logged_bytes(const struct vhu_virtqueue_setup *setup);
 
 struct vhu_virtqueue {
 	const struct vhu_ring_layout *layout; /* kept after stop, for base */
