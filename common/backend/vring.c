@@ -182,8 +182,12 @@ void vhu_vring_drain(struct vhu_vring *vring, enum vhu_drain_reason reason,
 
 void vhu_vring_stop(struct vhu_vring *vring)
 {
-	if (vring->live)
+	if (vring->live) {
 		vring->setup.base = vhu_virtqueue_base(&vring->queue);
+		/* The front-end is not told that all went well. */
+		if (vhu_memory_faulted(vring->queue.memory))
+			vhu_worker_memory_faulted(vring->worker);
+	}
 	if (vring->worker)
 		vhu_vring_set_active(vring, false);
 	vhu_source_remove(vring->kick_source);

@@ -52,6 +52,12 @@ static int step_acked(struct vhu_session *session)
 	return vhu_session_on_control(session, vhu_session_tell_acked, step_enable);
 }
 
+static int step_logged(struct vhu_session *session)
+{
+	return vhu_session_on_rings(session, vhu_session_started(session), work_event_idx,
+				    step_acked);
+}
+
 int vhu_handle_set_features(struct vhu_session *session, struct vhu_message *message)
 {
 	struct vhu_device *device = session->device;
@@ -69,8 +75,7 @@ int vhu_handle_set_features(struct vhu_session *session, struct vhu_message *mes
 		if (!rings_wait_for_enable(session))
 			device->vrings[i].enabled = true;
 	}
-	return vhu_session_on_rings(session, vhu_session_started(session), work_event_idx,
-				    step_acked);
+	return vhu_session_apply_log(session, step_logged);
 }
 
 int vhu_handle_get_protocol_features(struct vhu_session *session, struct vhu_message *message)

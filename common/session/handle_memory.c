@@ -36,22 +36,28 @@ static int step_update(struct vhu_session *session)
 	vhu_memory_unref(session->memory);
 	session->memory = session->next_memory;
 	session->next_memory = NULL;
-	return vhu_session_on_control(session, control_update, vhu_session_step_result);
+	return vhu_session_on_control(session, control_update, session->after);
 }
 
-static int step_set_memory(struct vhu_session *session)
+int vhu_session_publish_memory(struct vhu_session *session, vhu_step_fn after)
 {
+	session->after = after;
 	return vhu_session_on_rings(session, vhu_session_started(session), work_set_memory,
 				    step_update);
+}
+
+static int step_publish(struct vhu_session *session)
+{
+	return vhu_session_publish_memory(session, vhu_session_step_result);
 }
 
 /* Requests in flight point into the map: what is removed is drained first. */
 static int publish(struct vhu_session *session, bool removed)
 {
 	if (!removed)
-		return step_set_memory(session);
+		return step_publish(session);
 	return vhu_session_on_rings(session, vhu_session_started(session), work_drain,
-				    step_set_memory);
+				    step_publish);
 }
 
 static int bad_memory(struct vhu_session *session, int error)

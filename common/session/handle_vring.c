@@ -10,6 +10,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/log.h"
 #include "common/base/num.h"
+#include "common/memory/dirty_log.h"
 #include "common/session/handlers_priv.h"
 #include "common/session/session_priv.h"
 
@@ -55,17 +56,30 @@ static void work_set_addresses(struct vhu_job *job)
 	vhu_errand_done(&job->errand, guest_error(job->session, r));
 }
 
+/* It may lie outside guest memory, never outside the log (vhost-user, Migration). */
+static bool log_address_fits(struct vhu_session *session, const struct vhu_vring *vring,
+			     const struct vhu_vring_addr *addr)
+{
+	if (!(addr->flags & VHU_VRING_ADDR_LOG) || !session->log ||
+	    vhu_dirty_log_covers(session->log, addr->log_gpa,
+				 vhu_virtqueue_logged_bytes(&vring->setup)))
+		return true;
+	complain(session, "queue %u: its log address lies outside the dirty log", vring->index);
+	return false;
+}
+
 int vhu_handle_set_vring_addr(struct vhu_session *session, struct vhu_message *message)
 {
 	const struct vhu_vring_addr *addr = &message->payload.vring_addr;
 	struct vhu_vring *vring = ring_of(session);
 
-	/* The log flag needs LOG_ALL, which is not offered. */
-	if (addr->flags)
+	if (addr->flags & ~VHU_VRING_ADDR_LOG || !log_address_fits(session, vring, addr))
 		return -EINVAL;
 	vring->setup.desc_uaddr = addr->desc_uaddr;
 	vring->setup.driver_uaddr = addr->avail_uaddr;
 	vring->setup.device_uaddr = addr->used_uaddr;
+	vring->setup.log_device = addr->flags & VHU_VRING_ADDR_LOG;
+	vring->setup.log_gpa = addr->log_gpa;
 	vring->has_addr = true;
 	return vring->started ? on_ring(session, work_set_addresses) : 0;
 }

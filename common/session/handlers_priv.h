@@ -22,6 +22,9 @@ int vhu_handle_get_max_mem_slots(struct vhu_session *session, struct vhu_message
 int vhu_handle_add_mem_reg(struct vhu_session *session, struct vhu_message *message);
 int vhu_handle_rem_mem_reg(struct vhu_session *session, struct vhu_message *message);
 
+int vhu_handle_set_log_base(struct vhu_session *session, struct vhu_message *message);
+int vhu_handle_set_log_fd(struct vhu_session *session, struct vhu_message *message);
+
 int vhu_handle_set_vring_num(struct vhu_session *session, struct vhu_message *message);
 int vhu_handle_set_vring_addr(struct vhu_session *session, struct vhu_message *message);
 int vhu_handle_set_vring_base(struct vhu_session *session, struct vhu_message *message);
@@ -52,6 +55,10 @@ int vhu_session_stop_rings(struct vhu_session *session, uint64_t rings,
 			   enum vhu_drain_reason reason, vhu_step_fn after);
 /* Takes no more requests from the ring; for vhu_session_on_rings(). */
 void vhu_session_deactivate_ring(struct vhu_job *job);
+/* handle_memory.c: every ring gets session->next_memory, the device too; then after. */
+int vhu_session_publish_memory(struct vhu_session *session, vhu_step_fn after);
+/* handle_log.c: the map has the log that LOG_ALL and SET_LOG_BASE ask for; then after. */
+int vhu_session_apply_log(struct vhu_session *session, vhu_step_fn after);
 /* handle_features.c: tells the device what was acked; for vhu_session_on_control(). */
 int vhu_session_tell_acked(struct vhu_session *session);
 /* handle_vring.c: takes requests from those rings, which are started and enabled. */

@@ -12,6 +12,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/log.h"
 #include "common/base/num.h"
+#include "common/memory/dirty_log.h"
 #include "common/session/handlers_priv.h"
 #include "common/session/session_priv.h"
 
@@ -26,6 +27,8 @@ static const vhu_handler_fn handlers[VHU_FRONTEND_REQUEST_END] = {
 	[VHU_SET_OWNER] = vhu_handle_set_owner,
 	[VHU_RESET_OWNER] = vhu_handle_reset_owner,
 	[VHU_SET_MEM_TABLE] = vhu_handle_set_mem_table,
+	[VHU_SET_LOG_BASE] = vhu_handle_set_log_base,
+	[VHU_SET_LOG_FD] = vhu_handle_set_log_fd,
 	[VHU_SET_VRING_NUM] = vhu_handle_set_vring_num,
 	[VHU_SET_VRING_ADDR] = vhu_handle_set_vring_addr,
 	[VHU_SET_VRING_BASE] = vhu_handle_set_vring_base,
@@ -182,17 +185,22 @@ static int answer(struct vhu_session *session, int result)
 }
 
 /*
- * A call eventfd that the peer has made blocking and filled up holds up its worker: it is emptied.
- * Only such a one: a call that nobody has looked at yet is an interrupt of the guest.
+ * An eventfd that the peer has made blocking and filled up holds up a worker: it is emptied. Only
+ * such a one: a call that nobody has looked at yet is an interrupt of the guest.
  */
+static void unblock(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+	if (fd >= 0 && poll(&p, 1, 0) == 0)
+		vhu_fd_drain(fd);
+}
+
 static void unblock_workers(struct vhu_session *session)
 {
-	for (unsigned i = 0; i < session->device->n_queues; i++) {
-		struct pollfd p = { .fd = session->device->vrings[i].call_fd, .events = POLLOUT };
-
-		if (p.fd >= 0 && poll(&p, 1, 0) == 0)
-			vhu_fd_drain(p.fd);
-	}
+	for (unsigned i = 0; i < session->device->n_queues; i++)
+		unblock(session->device->vrings[i].call_fd);
+	unblock(session->log_fd);
 }
 
 /* Again and again until the end: a hostile peer fills it anew. */
@@ -257,6 +265,8 @@ static void torn_down(struct vhu_session *session)
 	forget_message(session);
 	vhu_memory_unref(session->memory);
 	vhu_memory_unref(session->no_memory);
+	vhu_dirty_log_unref(session->log);
+	close_fd(&session->log_fd);
 	close_fd(&session->fd);
 	session->close_call.fn = end;
 	vhu_loop_post(session->loop, &session->close_call);
@@ -378,8 +388,12 @@ static void memory_faulted(void *data)
 {
 	struct vhu_session *session = data;
 
-	vhu_error("%s: guest memory is gone (its file was cut short); the session ends",
-		  session->device->ops->name);
+	if (session->closing)
+		return;
+	vhu_error("%s: %s; the session ends", session->device->ops->name,
+		  session->memory->health->unlogged ?
+			  "the dirty log is too small for a page that was written" :
+			  "guest memory or its dirty log is gone (the file was cut short)");
 	begin_close(session, -EFAULT);
 }
 
@@ -410,6 +424,7 @@ int vhu_session_new(struct vhu_device *device, struct vhu_loop *loop, int fd,
 	session->closed = closed;
 	session->closed_data = data;
 	session->reply.fd = -1;
+	session->log_fd = -1;
 	vhu_receiver_init(&session->receiver);
 	jobs_init(session);
 	r = vhu_fd_set_nonblock(fd, true);

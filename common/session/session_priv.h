@@ -67,6 +67,8 @@ struct vhu_session {
 	struct vhu_memory *memory;
 	struct vhu_memory *next_memory; /* of the change under way */
 	struct vhu_memory *no_memory;	/* the empty map, for the end */
+	struct vhu_dirty_log *log;	/* SET_LOG_BASE's, a reference; NULL: none yet */
+	int log_fd;			/* SET_LOG_FD's, owned; -1 none */
 	bool reset_seen;		/* RESET_DEVICE since the rings last stopped */
 	bool silent_reset;		/* the start under way is a new driver's */
 

@@ -212,8 +212,7 @@ static void foreign_requests_are_refused(void **state)
 		{ VHU_POSTCOPY_ADVISE, 0 }, { VHU_POSTCOPY_END, 0 },
 		{ VHU_GET_INFLIGHT_FD, 20 }, { VHU_CHECK_DEVICE_STATE, 0 },
 	}, with_fd[] = {
-		{ VHU_GPU_SET_SOCKET, 0 }, { VHU_SET_LOG_FD, 0 }, { VHU_SET_LOG_BASE, 16 },
-		{ VHU_SET_INFLIGHT_FD, 20 },
+		{ VHU_GPU_SET_SOCKET, 0 }, { VHU_SET_LOG_BASE, 16 }, { VHU_SET_INFLIGHT_FD, 20 },
 	};
 	static const uint32_t payload[16] = { 0, 1 };
 	struct scene *scene = *state;
