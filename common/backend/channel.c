@@ -2,6 +2,7 @@
 #include "common/backend/channel.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -10,18 +11,22 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "common/backend/await_priv.h"
 #include "common/base/cleanup.h"
 #include "common/base/fd.h"
 #include "common/base/log.h"
 #include "common/base/num.h"
 #include "common/wire/message.h"
+#include "common/wire/request.h"
 
 /* The longest back-end request: SHMEM_MAP. */
 #define PAYLOAD_MAX sizeof(struct vhu_shmem_map)
 
 struct entry {
 	uint32_t request;
+	uint32_t flags;
 	uint32_t payload_bytes;
+	int fd; /* owned; -1 none */
 	uint8_t payload[PAYLOAD_MAX];
 };
 
@@ -32,12 +37,15 @@ struct vhu_channel {
 	/* Main's. */
 	int fd;
 	struct vhu_source *source;
+	struct vhu_source *timer; /* of the answer that is due first */
+	uint64_t timer_ns;	  /* what it is set to */
 	struct vhu_receiver receiver;
 
 	/* Any thread's, under the mutex. */
 	pthread_mutex_t mutex;
 	struct entry queue[VHU_CHANNEL_QUEUE];
 	unsigned first, n;
+	struct vhu_await await; /* waiters are calls */
 	bool closed;
 	bool posted;
 	struct vhu_call flush_call;
@@ -58,10 +66,14 @@ static bool peek(struct vhu_channel *channel, struct entry *ret_entry)
 
 static void drop_front(struct vhu_channel *channel)
 {
+	int fd;
+
 	pthread_mutex_lock(&channel->mutex);
+	fd = steal_fd(&channel->queue[channel->first].fd);
 	channel->first = (channel->first + 1) % VHU_CHANNEL_QUEUE;
 	channel->n--;
 	pthread_mutex_unlock(&channel->mutex);
+	close_fd(&fd);
 }
 
 static void flush(struct vhu_channel *channel)
@@ -69,8 +81,8 @@ static void flush(struct vhu_channel *channel)
 	struct entry entry;
 
 	while (channel->fd >= 0 && peek(channel, &entry)) {
-		int r = vhu_message_send(channel->fd, entry.request, VHU_VERSION, entry.payload,
-					 entry.payload_bytes, NULL, 0, 0);
+		int r = vhu_message_send(channel->fd, entry.request, entry.flags, entry.payload,
+					 entry.payload_bytes, &entry.fd, entry.fd >= 0, 0);
 
 		if (r == -EAGAIN) {
 			vhu_source_set_events(channel->source, EPOLLIN | EPOLLOUT);
@@ -87,6 +99,62 @@ static void flush(struct vhu_channel *channel)
 		vhu_source_set_events(channel->source, EPOLLIN);
 }
 
+static void done_posted(struct vhu_call *post)
+{
+	struct vhu_channel_call *call = container_of(post, struct vhu_channel_call, post);
+
+	call->done(call);
+}
+
+/* Takes fd. Not under the mutex. */
+static void finish_call(struct vhu_channel *channel, struct vhu_channel_call *call, int result,
+			int fd)
+{
+	call->result = result;
+	call->fd = fd;
+	if (!call->loop || call->loop == channel->loop) {
+		call->done(call);
+		return;
+	}
+	call->post.fn = done_posted;
+	vhu_loop_post(call->loop, &call->post);
+}
+
+static void set_timer(struct vhu_channel *channel)
+{
+	uint64_t deadline_ns, now_ns;
+
+	pthread_mutex_lock(&channel->mutex);
+	deadline_ns = vhu_await_deadline_ns(&channel->await);
+	pthread_mutex_unlock(&channel->mutex);
+	if (!channel->timer || deadline_ns == channel->timer_ns)
+		return;
+	now_ns = vhu_now_ns();
+	channel->timer_ns = deadline_ns;
+	vhu_source_set_timer(channel->timer, deadline_ns == UINT64_MAX
+						     ? 0
+						     : max_u64(deadline_ns, now_ns + 1) - now_ns);
+}
+
+static void time_over(void *data, uint32_t events)
+{
+	struct vhu_channel *channel = vhu_channel_ref(data);
+	uint64_t now_ns = vhu_now_ns();
+	struct vhu_await_entry late;
+	bool found;
+
+	(void)events;
+	do {
+		pthread_mutex_lock(&channel->mutex);
+		found = vhu_await_expire(&channel->await, now_ns, &late);
+		pthread_mutex_unlock(&channel->mutex);
+		if (found)
+			finish_call(channel, late.waiter, -ETIMEDOUT, -1);
+	} while (found);
+	set_timer(channel);
+	vhu_channel_unref(channel);
+}
+
 static void flush_posted(struct vhu_call *call)
 {
 	struct vhu_channel *channel = container_of(call, struct vhu_channel, flush_call);
@@ -95,21 +163,53 @@ static void flush_posted(struct vhu_call *call)
 	channel->posted = false;
 	pthread_mutex_unlock(&channel->mutex);
 	flush(channel);
+	set_timer(channel);
 	vhu_channel_unref(channel);
 }
 
-/*
- * We never ask for replies; what comes is taken off the socket and dropped, so much at a time that
- * others get their turn.
- */
-static void drop_replies(struct vhu_channel *channel)
+static int verdict(const struct vhu_message *reply, bool wants_fd)
+{
+	if (reply->header.size != sizeof(reply->payload.u64) || reply->payload.u64)
+		return -EREMOTEIO;
+	return wants_fd && !reply->n_fds ? -EPROTO : 0;
+}
+
+/* What answers the oldest request is for who made it; what nobody asked for is dropped. */
+static void take_reply(struct vhu_channel *channel, struct vhu_message *reply)
+{
+	bool wants_fd = reply->header.request == VHU_BACKEND_SHARED_OBJECT_LOOKUP;
+	struct vhu_await_entry oldest;
+	bool found;
+	int r;
+
+	pthread_mutex_lock(&channel->mutex);
+	found = reply->header.flags & VHU_FLAG_REPLY &&
+		vhu_await_first(&channel->await, &oldest) &&
+		oldest.request == reply->header.request;
+	if (found)
+		vhu_await_drop_first(&channel->await);
+	pthread_mutex_unlock(&channel->mutex);
+	if (!found || oldest.given_up)
+		return;
+	r = verdict(reply, wants_fd);
+	finish_call(channel, oldest.waiter, r,
+		    r == 0 && wants_fd ? vhu_message_steal_fd(reply, 0) : -1);
+}
+
+/* So many at a time that others get their turn. */
+static void read_replies(struct vhu_channel *channel)
 {
 	int r = 1;
 
-	for (unsigned i = 0; i < VHU_CHANNEL_QUEUE && r > 0; i++) {
+	for (unsigned i = 0; i < VHU_CHANNEL_QUEUE && r > 0 && channel->fd >= 0; i++) {
 		r = vhu_receiver_read(&channel->receiver, channel->fd);
-		if (r > 0)
-			vhu_receiver_finish(&channel->receiver);
+		if (r > 0) {
+			struct vhu_message reply = channel->receiver.message;
+
+			vhu_receiver_init(&channel->receiver);
+			take_reply(channel, &reply);
+			vhu_message_finish(&reply);
+		}
 	}
 	if (r < 0 && r != -EAGAIN)
 		vhu_channel_close(channel);
@@ -117,12 +217,13 @@ static void drop_replies(struct vhu_channel *channel)
 
 static void ready(void *data, uint32_t events)
 {
-	struct vhu_channel *channel = data;
+	struct vhu_channel *channel = vhu_channel_ref(data);
 
 	if (events & EPOLLOUT)
 		flush(channel);
 	if (channel->fd >= 0 && events & (EPOLLIN | EPOLLHUP | EPOLLERR))
-		drop_replies(channel);
+		read_replies(channel);
+	vhu_channel_unref(channel);
 }
 
 int vhu_channel_new(struct vhu_loop *main_loop, int fd, struct vhu_channel **ret_channel)
@@ -137,12 +238,15 @@ int vhu_channel_new(struct vhu_loop *main_loop, int fd, struct vhu_channel **ret
 	atomic_init(&channel->refs, 1);
 	channel->loop = main_loop;
 	channel->fd = fd;
+	channel->timer_ns = UINT64_MAX;
 	channel->flush_call.fn = flush_posted;
 	pthread_mutex_init(&channel->mutex, NULL);
 	vhu_receiver_init(&channel->receiver);
 	r = vhu_fd_set_nonblock(fd, true);
 	if (r == 0)
 		r = vhu_loop_add_fd(main_loop, fd, EPOLLIN, ready, channel, &channel->source);
+	if (r == 0)
+		r = vhu_loop_add_timer(main_loop, time_over, channel, &channel->timer);
 	if (r < 0) {
 		vhu_channel_close(channel);
 		vhu_channel_unref(channel);
@@ -166,43 +270,94 @@ void vhu_channel_unref(struct vhu_channel *channel)
 	free(channel);
 }
 
+/* What is queued goes unsent. The next of those who wait for an answer, or NULL. */
+static struct vhu_channel_call *abandon(struct vhu_channel *channel)
+{
+	struct vhu_await_entry oldest;
+
+	for (; channel->n; channel->n--) {
+		close_fd(&channel->queue[channel->first].fd);
+		channel->first = (channel->first + 1) % VHU_CHANNEL_QUEUE;
+	}
+	while (vhu_await_first(&channel->await, &oldest)) {
+		vhu_await_drop_first(&channel->await);
+		if (!oldest.given_up)
+			return oldest.waiter;
+	}
+	return NULL;
+}
+
 void vhu_channel_close(struct vhu_channel *channel)
 {
-	pthread_mutex_lock(&channel->mutex);
-	channel->closed = true;
-	channel->n = 0;
-	pthread_mutex_unlock(&channel->mutex);
-	vhu_source_remove(channel->source);
-	channel->source = NULL;
+	struct vhu_channel_call *call;
+
+	vhu_source_remove(steal_ptr(&channel->source));
+	vhu_source_remove(steal_ptr(&channel->timer));
 	vhu_receiver_finish(&channel->receiver);
 	close_fd(&channel->fd);
+	do {
+		pthread_mutex_lock(&channel->mutex);
+		channel->closed = true;
+		call = abandon(channel);
+		pthread_mutex_unlock(&channel->mutex);
+		if (call)
+			finish_call(channel, call, -ENOTCONN, -1);
+	} while (call);
+}
+
+/* Under the mutex, with room. Takes entry->fd. */
+static void enqueue(struct vhu_channel *channel, const struct entry *entry,
+		    struct vhu_channel_call *call)
+{
+	struct vhu_await_entry wait = { .request = entry->request, .waiter = call };
+
+	channel->queue[(channel->first + channel->n++) % VHU_CHANNEL_QUEUE] = *entry;
+	if (call) {
+		wait.deadline_ns = vhu_now_ns() +
+				   (call->timeout_ns ? call->timeout_ns : VHU_CHANNEL_TIMEOUT_NS);
+		vhu_await_add(&channel->await, &wait);
+	}
+	if (!channel->posted) {
+		channel->posted = true;
+		vhu_channel_ref(channel);
+		vhu_loop_post(channel->loop, &channel->flush_call);
+	}
+}
+
+int vhu_channel_call(struct vhu_channel *channel, uint32_t request, const void *payload,
+		     uint32_t payload_bytes, int fd, struct vhu_channel_call *call)
+{
+	const struct vhu_request_rule *rule = vhu_backend_request_rule(request);
+	struct entry entry = { .request = request, .flags = VHU_VERSION, .fd = -1,
+			       .payload_bytes = payload_bytes };
+	int r = 0;
+
+	if (payload_bytes > PAYLOAD_MAX)
+		return -EINVAL;
+	if (payload_bytes)
+		memcpy(entry.payload, payload, payload_bytes);
+	if (call && !(rule && rule->reply == VHU_REPLY_ALWAYS))
+		entry.flags |= VHU_FLAG_NEED_REPLY;
+	if (fd >= 0) {
+		entry.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		if (entry.fd < 0)
+			return -errno;
+	}
+	pthread_mutex_lock(&channel->mutex);
+	if (channel->closed)
+		r = -ENOTCONN;
+	else if (channel->n == VHU_CHANNEL_QUEUE || (call && vhu_await_is_full(&channel->await)))
+		r = -EAGAIN;
+	else
+		enqueue(channel, &entry, call);
+	pthread_mutex_unlock(&channel->mutex);
+	if (r < 0)
+		close_fd(&entry.fd);
+	return r;
 }
 
 int vhu_channel_send(struct vhu_channel *channel, uint32_t request, const void *payload,
 		     uint32_t payload_bytes)
 {
-	struct entry *entry;
-	int r = 0;
-
-	if (payload_bytes > PAYLOAD_MAX)
-		return -EINVAL;
-	pthread_mutex_lock(&channel->mutex);
-	if (channel->closed) {
-		r = -ENOTCONN;
-	} else if (channel->n == VHU_CHANNEL_QUEUE) {
-		r = -EAGAIN;
-	} else {
-		entry = &channel->queue[(channel->first + channel->n++) % VHU_CHANNEL_QUEUE];
-		entry->request = request;
-		entry->payload_bytes = payload_bytes;
-		if (payload_bytes)
-			memcpy(entry->payload, payload, payload_bytes);
-		if (!channel->posted) {
-			channel->posted = true;
-			vhu_channel_ref(channel);
-			vhu_loop_post(channel->loop, &channel->flush_call);
-		}
-	}
-	pthread_mutex_unlock(&channel->mutex);
-	return r;
+	return vhu_channel_call(channel, request, payload, payload_bytes, -1, NULL);
 }
