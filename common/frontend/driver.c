@@ -117,15 +117,24 @@ static bool can_enable(const struct vhu_driver *driver)
 	return driver->frontend->acked_features & VHU_BIT(VHU_F_PROTOCOL_FEATURES);
 }
 
+static int set_addr(struct vhu_driver *driver)
+{
+	const struct vhu_guest *guest = &driver->frontend->guest;
+	struct vhu_vring_addr addr = {
+		.index = driver->index,
+		.flags = driver->log_used ? VHU_VRING_ADDR_LOG : 0,
+		.desc_uaddr = vhu_guest_uaddr(guest, driver->desc_gpa),
+		.avail_uaddr = vhu_guest_uaddr(guest, driver->avail_gpa),
+		.used_uaddr = vhu_guest_uaddr(guest, driver->used_gpa),
+		.log_gpa = driver->log_gpa,
+	};
+
+	return vhu_frontend_set_vring_addr(driver->frontend, &addr);
+}
+
 int vhu_driver_set_up(struct vhu_driver *driver)
 {
 	struct vhu_frontend *frontend = driver->frontend;
-	struct vhu_vring_addr addr = {
-		.index = driver->index,
-		.desc_uaddr = vhu_guest_uaddr(&frontend->guest, driver->desc_gpa),
-		.avail_uaddr = vhu_guest_uaddr(&frontend->guest, driver->avail_gpa),
-		.used_uaddr = vhu_guest_uaddr(&frontend->guest, driver->used_gpa),
-	};
 	uint32_t index = driver->index;
 	int r;
 
@@ -137,7 +146,7 @@ int vhu_driver_set_up(struct vhu_driver *driver)
 	if (r == 0)
 		r = vhu_frontend_set_vring(frontend, VHU_SET_VRING_BASE, index, driver->base);
 	if (r == 0)
-		r = vhu_frontend_set_vring_addr(frontend, &addr);
+		r = set_addr(driver);
 	if (r == 0)
 		r = vhu_frontend_set_vring_fd(frontend, VHU_SET_VRING_KICK, index, driver->kick_fd);
 	return r;
@@ -163,6 +172,18 @@ int vhu_driver_stop(struct vhu_driver *driver)
 	if (r == 0)
 		r = vhu_frontend_get_vring_base(driver->frontend, driver->index, &driver->base);
 	return r;
+}
+
+int vhu_driver_log(struct vhu_driver *driver, bool on, uint64_t log_gpa)
+{
+	driver->log_used = on;
+	driver->log_gpa = on ? log_gpa : 0;
+	return set_addr(driver);
+}
+
+void vhu_driver_restore_base(struct vhu_driver *driver)
+{
+	driver->base = driver->layout->crash_base(driver);
 }
 
 void *vhu_driver_table(const struct vhu_driver *driver, uint16_t head)

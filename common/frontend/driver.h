@@ -56,6 +56,8 @@ struct vhu_driver {
 	uint64_t desc_gpa, avail_gpa, used_gpa; /* packed: the driver's and the device's area */
 	char *tables; /* VHU_DRIVER_TABLE descriptors for each head; NULL without INDIRECT */
 	uint64_t tables_gpa;
+	uint64_t log_gpa; /* of the used ring, when log_used */
+	bool log_used;
 	int kick_fd, call_fd, err_fd; /* owned, non-blocking */
 	uint64_t n_kicks;	      /* sent */
 	uint64_t n_calls;	      /* received; see vhu_driver_count_calls() */
@@ -82,6 +84,16 @@ int vhu_driver_set_up(struct vhu_driver *driver);
 int vhu_driver_start(struct vhu_driver *driver);
 /* ENABLE 0 and GET_VRING_BASE, which is remembered for the next start. */
 int vhu_driver_stop(struct vhu_driver *driver);
+/*
+ * SET_VRING_ADDR with the flag that has the used ring logged, at the guest address log_gpa, or
+ * without; the ring may run.
+ */
+int vhu_driver_log(struct vhu_driver *driver, bool on, uint64_t log_gpa);
+/*
+ * Sets base as QEMU has it after the back-end died: split: the used index in guest memory; packed:
+ * what it was at the last start or stop.
+ */
+void vhu_driver_restore_base(struct vhu_driver *driver);
 /* As a rebooted guest leaves a stopped ring: zeros, and nothing in flight. */
 void vhu_driver_reset(struct vhu_driver *driver);
 /* The base that a back-end stops at when it has used all that it was shown. */

@@ -73,6 +73,12 @@ static uint32_t idle_base(const struct vhu_driver *driver)
 	return avail | avail << 16;
 }
 
+/* Nothing in guest memory tells where the back-end was. */
+static uint32_t crash_base(const struct vhu_driver *driver)
+{
+	return driver->base;
+}
+
 /* A buffer ID belongs to the last descriptor of a chain alone (virtio 1.3, 2.8.6). */
 static void put(struct vhu_driver *driver, const struct vhu_guest_buffer *buffer, uint16_t id,
 		uint16_t flags)
@@ -206,6 +212,7 @@ const struct vhu_driver_layout vhu_driver_packed_layout = {
 	.init = init,
 	.reset = reset,
 	.idle_base = idle_base,
+	.crash_base = crash_base,
 	.add = add,
 	.publish = publish,
 	.has_used = has_used,

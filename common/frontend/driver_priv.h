@@ -10,6 +10,7 @@ struct vhu_driver_layout {
 	int (*init)(struct vhu_driver *driver); /* areas in guest memory */
 	void (*reset)(struct vhu_driver *driver);
 	uint32_t (*idle_base)(const struct vhu_driver *driver);
+	uint32_t (*crash_base)(const struct vhu_driver *driver);
 	/*
 	 * One chain of n buffers, for which there is room, indirect or not. Returns its head; the
 	 * rest of the head's slot is the caller's to fill in.

@@ -55,6 +55,12 @@ static uint32_t idle_base(const struct vhu_driver *driver)
 	return driver->split.avail_idx;
 }
 
+/* Nobody but the ring remembers, and the ring does not know the back-end's available index. */
+static uint32_t crash_base(const struct vhu_driver *driver)
+{
+	return vhu_load_acquire_le16(&driver->split.vring.used->idx);
+}
+
 static void write_desc(struct vring_desc *desc, const struct vhu_guest_buffer *buffer,
 		       uint16_t flags, uint16_t next)
 {
@@ -210,6 +216,7 @@ const struct vhu_driver_layout vhu_driver_split_layout = {
 	.init = init,
 	.reset = reset,
 	.idle_base = idle_base,
+	.crash_base = crash_base,
 	.add = add,
 	.publish = publish,
 	.has_used = has_used,
