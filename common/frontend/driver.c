@@ -68,7 +68,10 @@ int vhu_driver_init(struct vhu_driver *driver, struct vhu_frontend *frontend, ui
 		.size = size,
 		.event_idx = features & VHU_BIT(VHU_F_RING_EVENT_IDX),
 		.in_order = features & VHU_BIT(VHU_F_IN_ORDER),
+		.in_band = vhu_frontend_acked(frontend, VHU_PROTOCOL_F_INBAND_NOTIFICATIONS),
 		.indirect = features & VHU_BIT(VHU_F_RING_INDIRECT_DESC),
+		.iova_offset =
+			features & VHU_BIT(VHU_F_ACCESS_PLATFORM) ? frontend->guest.iova_offset : 0,
 		.kick_fd = -1,
 		.call_fd = -1,
 		.err_fd = -1,
@@ -117,19 +120,38 @@ static bool can_enable(const struct vhu_driver *driver)
 	return driver->frontend->acked_features & VHU_BIT(VHU_F_PROTOCOL_FEATURES);
 }
 
+/* User addresses, or under ACCESS_PLATFORM I/O virtual ones (vhost-user, Memory access). */
+static uint64_t area_addr(const struct vhu_driver *driver, uint64_t gpa)
+{
+	if (driver->frontend->acked_features & VHU_BIT(VHU_F_ACCESS_PLATFORM))
+		return gpa + driver->iova_offset;
+	return vhu_guest_uaddr(&driver->frontend->guest, gpa);
+}
+
 static int set_addr(struct vhu_driver *driver)
 {
-	const struct vhu_guest *guest = &driver->frontend->guest;
 	struct vhu_vring_addr addr = {
 		.index = driver->index,
 		.flags = driver->log_used ? VHU_VRING_ADDR_LOG : 0,
-		.desc_uaddr = vhu_guest_uaddr(guest, driver->desc_gpa),
-		.avail_uaddr = vhu_guest_uaddr(guest, driver->avail_gpa),
-		.used_uaddr = vhu_guest_uaddr(guest, driver->used_gpa),
+		.desc_uaddr = area_addr(driver, driver->desc_gpa),
+		.avail_uaddr = area_addr(driver, driver->avail_gpa),
+		.used_uaddr = area_addr(driver, driver->used_gpa),
 		.log_gpa = driver->log_gpa,
 	};
 
 	return vhu_frontend_set_vring_addr(driver->frontend, &addr);
+}
+
+static int send_fd(struct vhu_driver *driver, uint32_t request, int fd)
+{
+	if (driver->in_band)
+		return 0;
+	return vhu_frontend_set_vring_fd(driver->frontend, request, driver->index, fd);
+}
+
+static int kick_in_band(struct vhu_driver *driver)
+{
+	return vhu_frontend_set_vring(driver->frontend, VHU_VRING_KICK, driver->index, 0);
 }
 
 int vhu_driver_set_up(struct vhu_driver *driver)
@@ -138,9 +160,9 @@ int vhu_driver_set_up(struct vhu_driver *driver)
 	uint32_t index = driver->index;
 	int r;
 
-	r = vhu_frontend_set_vring_fd(frontend, VHU_SET_VRING_CALL, index, driver->call_fd);
+	r = send_fd(driver, VHU_SET_VRING_CALL, driver->call_fd);
 	if (r == 0)
-		r = vhu_frontend_set_vring_fd(frontend, VHU_SET_VRING_ERR, index, driver->err_fd);
+		r = send_fd(driver, VHU_SET_VRING_ERR, driver->err_fd);
 	if (r == 0)
 		r = vhu_frontend_set_vring(frontend, VHU_SET_VRING_NUM, index, driver->size);
 	if (r == 0)
@@ -148,7 +170,8 @@ int vhu_driver_set_up(struct vhu_driver *driver)
 	if (r == 0)
 		r = set_addr(driver);
 	if (r == 0)
-		r = vhu_frontend_set_vring_fd(frontend, VHU_SET_VRING_KICK, index, driver->kick_fd);
+		r = driver->in_band ? kick_in_band(driver)
+				    : send_fd(driver, VHU_SET_VRING_KICK, driver->kick_fd);
 	return r;
 }
 
@@ -248,7 +271,14 @@ int vhu_driver_kick(struct vhu_driver *driver)
 
 	if (!driver->layout->publish(driver))
 		return 0;
+	if (!driver->in_band && driver->kick_fd < 0)
+		return 0;
 	driver->n_kicks++;
+	if (driver->in_band) {
+		int r = kick_in_band(driver);
+
+		return r < 0 ? r : 1;
+	}
 	/* A full counter is a kick that nobody has looked at yet. */
 	if (write(driver->kick_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
 		return -errno;
@@ -319,12 +349,29 @@ void vhu_driver_refuse_calls(struct vhu_driver *driver)
 uint64_t vhu_driver_count_calls(struct vhu_driver *driver)
 {
 	struct pollfd pollfd = { .fd = driver->call_fd, .events = POLLIN };
-	uint64_t n;
+	uint64_t n, ring = 1ull << (driver->index & 63);
 
+	if (driver->frontend->called & ring) {
+		driver->frontend->called &= ~ring;
+		driver->n_calls++;
+	}
 	/* Also right when the caller has made the fd a blocking one. */
 	if (poll(&pollfd, 1, 0) > 0 && read(driver->call_fd, &n, sizeof(n)) == sizeof(n))
 		driver->n_calls += n;
 	return driver->n_calls;
+}
+
+/* What has come on the channel; an error in-band is one of this ring. */
+static int serve_channel(struct vhu_driver *driver)
+{
+	uint64_t ring = 1ull << (driver->index & 63);
+	int r = vhu_frontend_serve(driver->frontend);
+
+	if (driver->frontend->broken & ring) {
+		driver->frontend->broken &= ~ring;
+		return -EIO;
+	}
+	return r;
 }
 
 /* Up to timeout_ns for a call; 0 also when there was none. */
@@ -333,12 +380,16 @@ static int sleep_for_call(struct vhu_driver *driver, uint64_t timeout_ns)
 	enum {
 		CALL,
 		ERR,
-		SOCKET
+		SOCKET,
+		CHANNEL
 	};
+	struct vhu_frontend *frontend = driver->frontend;
+	bool serves = frontend->on_request || driver->in_band;
 	struct pollfd pollfds[] = {
 		[CALL] = { .fd = driver->call_fd, .events = POLLIN },
 		[ERR] = { .fd = driver->err_fd, .events = POLLIN },
-		[SOCKET] = { .fd = driver->frontend->fd, .events = POLLRDHUP },
+		[SOCKET] = { .fd = frontend->fd, .events = POLLRDHUP },
+		[CHANNEL] = { .fd = serves ? frontend->channel_fd : -1, .events = POLLIN },
 	};
 	struct timespec timeout = {
 		.tv_sec = (time_t)(timeout_ns / NS_PER_SEC),
@@ -355,7 +406,9 @@ static int sleep_for_call(struct vhu_driver *driver, uint64_t timeout_ns)
 		vhu_fd_drain(driver->err_fd);
 		return -EIO;
 	}
-	return pollfds[SOCKET].revents ? -ECONNRESET : 0;
+	if (pollfds[SOCKET].revents)
+		return -ECONNRESET;
+	return pollfds[CHANNEL].revents ? serve_channel(driver) : 0;
 }
 
 static void spin(const struct vhu_driver *driver, uint64_t until_ns)

@@ -47,6 +47,7 @@ struct vhu_driver {
 	bool event_idx, in_order;
 	bool indirect;	 /* chains go to a table; the caller may turn it off */
 	bool busy;	 /* wait looks without sleeping; the caller's */
+	bool in_band;  /* kicks and calls are messages; from what was negotiated */
 	bool in_batch;	 /* of used chains, under IN_ORDER; it ends with last */
 	uint32_t base;	 /* for the next start; stop sets it */
 	uint16_t n_free; /* descriptors */
@@ -56,9 +57,10 @@ struct vhu_driver {
 	uint64_t desc_gpa, avail_gpa, used_gpa; /* packed: the driver's and the device's area */
 	char *tables; /* VHU_DRIVER_TABLE descriptors for each head; NULL without INDIRECT */
 	uint64_t tables_gpa;
-	uint64_t log_gpa; /* of the used ring, when log_used */
+	uint64_t iova_offset; /* of every address that the device is told */
+	uint64_t log_gpa;     /* of the used ring, when log_used */
 	bool log_used;
-	int kick_fd, call_fd, err_fd; /* owned, non-blocking */
+	int kick_fd, call_fd, err_fd; /* owned, non-blocking; -1: none, by the caller's wish */
 	uint64_t n_kicks;	      /* sent */
 	uint64_t n_calls;	      /* received; see vhu_driver_count_calls() */
 	union {
@@ -77,8 +79,8 @@ int vhu_driver_init(struct vhu_driver *driver, struct vhu_frontend *frontend, ui
 void vhu_driver_finish(struct vhu_driver *driver);
 
 /*
- * set_up: CALL, ERR, NUM, BASE, ADDR, KICK. start: the same, then ENABLE. A front-end with several
- * rings may set all of them up before it enables the first.
+ * set_up: CALL, ERR, NUM, BASE, ADDR, KICK (in-band: no fds). start: the same, then ENABLE. A
+ * front-end with several rings may set all of them up before it enables the first.
  */
 int vhu_driver_set_up(struct vhu_driver *driver);
 int vhu_driver_start(struct vhu_driver *driver);

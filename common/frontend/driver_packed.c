@@ -87,7 +87,7 @@ static void put(struct vhu_driver *driver, const struct vhu_guest_buffer *buffer
 	struct vring_packed_desc *desc = &packed->desc[packed->avail.at];
 
 	flags |= packed->avail.wrap ? AVAIL_BIT : USED_BIT;
-	desc->addr = htole64(buffer->gpa);
+	desc->addr = htole64(buffer->gpa + driver->iova_offset);
 	desc->len = htole32(buffer->len);
 	desc->id = htole16(flags & VRING_DESC_F_NEXT ? 0 : id);
 	/* No chain behind this one can be seen either while its flags are held back. */
@@ -106,7 +106,7 @@ static void write_indirect(struct vhu_driver *driver, const struct vhu_guest_buf
 
 	for (unsigned i = 0; i < n; i++)
 		table[i] = (struct vring_packed_desc){
-			.addr = htole64(buffers[i].gpa),
+			.addr = htole64(buffers[i].gpa + driver->iova_offset),
 			.len = htole32(buffers[i].len),
 			.flags = htole16(i >= n_readable ? VRING_DESC_F_WRITE : 0),
 		};

@@ -61,10 +61,10 @@ static uint32_t crash_base(const struct vhu_driver *driver)
 	return vhu_load_acquire_le16(&driver->split.vring.used->idx);
 }
 
-static void write_desc(struct vring_desc *desc, const struct vhu_guest_buffer *buffer,
-		       uint16_t flags, uint16_t next)
+static void write_desc(const struct vhu_driver *driver, struct vring_desc *desc,
+		       const struct vhu_guest_buffer *buffer, uint16_t flags, uint16_t next)
 {
-	desc->addr = htole64(buffer->gpa);
+	desc->addr = htole64(buffer->gpa + driver->iova_offset);
 	desc->len = htole32(buffer->len);
 	desc->flags = htole16(flags);
 	desc->next = htole16(next);
@@ -84,8 +84,9 @@ static void write_indirect(struct vhu_driver *driver, const struct vhu_guest_buf
 	struct vhu_guest_buffer whole = vhu_driver_table_buffer(driver, head, n);
 
 	for (unsigned i = 0; i < n; i++)
-		write_desc(&table[i], &buffers[i], flags_of(i, n_readable, n), (uint16_t)(i + 1));
-	write_desc(&driver->split.vring.desc[head], &whole, VRING_DESC_F_INDIRECT, 0);
+		write_desc(driver, &table[i], &buffers[i], flags_of(i, n_readable, n),
+			   (uint16_t)(i + 1));
+	write_desc(driver, &driver->split.vring.desc[head], &whole, VRING_DESC_F_INDIRECT, 0);
 	driver->free_head = driver->slots[head].next;
 }
 
@@ -97,8 +98,8 @@ static void write_direct(struct vhu_driver *driver, const struct vhu_guest_buffe
 	for (unsigned i = 0; i < n; i++) {
 		uint16_t next = driver->slots[at].next;
 
-		write_desc(&driver->split.vring.desc[at], &buffers[i], flags_of(i, n_readable, n),
-			   i + 1 < n ? next : 0);
+		write_desc(driver, &driver->split.vring.desc[at], &buffers[i],
+			   flags_of(i, n_readable, n), i + 1 < n ? next : 0);
 		at = next;
 	}
 	driver->free_head = at;

@@ -26,6 +26,8 @@ static void forget_negotiation(struct vhu_frontend *frontend)
 	frontend->acked_protocol_features = 0;
 	frontend->n_queues = 0;
 	frontend->n_memory_slots = 0;
+	frontend->called = 0;
+	frontend->broken = 0;
 }
 
 void vhu_frontend_init(struct vhu_frontend *frontend)
@@ -34,6 +36,8 @@ void vhu_frontend_init(struct vhu_frontend *frontend)
 	frontend->channel_fd = -1;
 	frontend->timeout_ms = TIMEOUT_MS;
 	frontend->no_acks = false;
+	frontend->on_request = NULL;
+	frontend->on_request_data = NULL;
 	forget_negotiation(frontend);
 	vhu_receiver_init(&frontend->receiver);
 	vhu_receiver_init(&frontend->channel_receiver);
@@ -307,4 +311,33 @@ int vhu_frontend_answer(struct vhu_frontend *frontend, const struct vhu_message 
 	return gone_is_reset(vhu_message_send(frontend->channel_fd, header->request,
 					      VHU_VERSION | VHU_FLAG_REPLY, &value, sizeof(value),
 					      &fd, fd >= 0 ? 1 : 0, frontend->timeout_ms));
+}
+
+static uint64_t take_request(struct vhu_frontend *frontend, const struct vhu_message *request)
+{
+	uint64_t ring = 1ull << (request->payload.vring_state.index & 63);
+
+	if (request->header.request == VHU_BACKEND_VRING_CALL)
+		frontend->called |= ring;
+	else if (request->header.request == VHU_BACKEND_VRING_ERR)
+		frontend->broken |= ring;
+	else if (frontend->on_request)
+		return frontend->on_request(frontend->on_request_data, request);
+	return 0;
+}
+
+int vhu_frontend_serve(struct vhu_frontend *frontend)
+{
+	struct pollfd pollfd = { .fd = frontend->channel_fd, .events = POLLIN };
+	struct vhu_message request;
+	int r = 0;
+
+	while (r == 0 && poll(&pollfd, 1, 0) > 0) {
+		r = vhu_frontend_next_request(frontend, &request);
+		if (r < 0)
+			return r;
+		r = vhu_frontend_answer(frontend, &request, take_request(frontend, &request), -1);
+		vhu_message_finish(&request);
+	}
+	return r;
 }

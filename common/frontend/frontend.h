@@ -40,6 +40,10 @@ struct vhu_frontend {
 	uint64_t offered_protocol_features, acked_protocol_features;
 	uint64_t n_queues, n_memory_slots; /* 0: not asked */
 	struct vhu_receiver receiver, channel_receiver;
+	/* See vhu_frontend_serve(). */
+	uint64_t (*on_request)(void *data, const struct vhu_message *request);
+	void *on_request_data;
+	uint64_t called, broken; /* rings, by bits, that VRING_CALL and VRING_ERR told of */
 	struct vhu_guest guest; /* outlives a connection */
 };
 
@@ -105,6 +109,11 @@ int vhu_frontend_get_config(struct vhu_frontend *frontend, uint32_t offset, void
 			    uint32_t size);
 int vhu_frontend_set_config(struct vhu_frontend *frontend, uint32_t offset, uint32_t flags,
 			    const void *buf, uint32_t size);
+/* *ret_fd, which the caller owns, is -1 when the back-end has no such object. */
+int vhu_frontend_get_shared_object(struct vhu_frontend *frontend, const uint8_t uuid[16],
+				   int *ret_fd);
+int vhu_frontend_get_shmem_config(struct vhu_frontend *frontend,
+				  struct vhu_shmem_config *ret_config);
 
 /* SET_BACKEND_REQ_FD with a new channel; an old one is closed. */
 int vhu_frontend_open_channel(struct vhu_frontend *frontend);
@@ -113,6 +122,12 @@ int vhu_frontend_next_request(struct vhu_frontend *frontend, struct vhu_message 
 /* Answers one if it wants an answer. fd (borrowed): -1 for none. */
 int vhu_frontend_answer(struct vhu_frontend *frontend, const struct vhu_message *request,
 			uint64_t value, int fd);
+/*
+ * Takes what has come on the channel, without waiting: notes in-band calls and errors, hands the
+ * rest to on_request, whose result is the answer (without one it is 0). A driver that waits does it
+ * too, if there is an on_request or calls are in-band.
+ */
+int vhu_frontend_serve(struct vhu_frontend *frontend);
 
 /* For faults: any bytes, any fds (at most 253, more than a back-end will read at once). */
 int vhu_frontend_send_bytes(struct vhu_frontend *frontend, const void *bytes, size_t len,

@@ -16,6 +16,7 @@ void vhu_guest_init(struct vhu_guest *guest)
 {
 	guest->n_regions = 0;
 	guest->next_uaddr = FIRST_UADDR;
+	guest->iova_offset = 0;
 }
 
 void vhu_guest_finish(struct vhu_guest *guest)

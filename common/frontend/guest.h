@@ -25,6 +25,7 @@ struct vhu_guest_region {
 struct vhu_guest {
 	unsigned n_regions;
 	uint64_t next_uaddr;
+	uint64_t iova_offset; /* I/O virtual address less guest address, under ACCESS_PLATFORM */
 	struct vhu_guest_region regions[VHU_GUEST_REGIONS];
 };
 

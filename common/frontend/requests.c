@@ -162,6 +162,28 @@ int vhu_frontend_set_config(struct vhu_frontend *frontend, uint32_t offset, uint
 				 (uint32_t)VHU_CONFIG_HEADER + size, NULL, 0, NULL);
 }
 
+int vhu_frontend_get_shared_object(struct vhu_frontend *frontend, const uint8_t uuid[16],
+				   int *ret_fd)
+{
+	struct vhu_message reply;
+	int r = vhu_frontend_call(frontend, VHU_GET_SHARED_OBJECT, uuid, 16, NULL, 0, &reply);
+
+	if (r < 0)
+		return r;
+	if (reply.n_fds > 1)
+		r = -EPROTO;
+	else
+		*ret_fd = vhu_message_steal_fd(&reply, 0);
+	vhu_message_finish(&reply);
+	return r;
+}
+
+int vhu_frontend_get_shmem_config(struct vhu_frontend *frontend,
+				  struct vhu_shmem_config *ret_config)
+{
+	return ask(frontend, VHU_GET_SHMEM_CONFIG, NULL, 0, ret_config, sizeof(*ret_config));
+}
+
 static int share_slots(struct vhu_frontend *frontend)
 {
 	const struct vhu_guest *guest = &frontend->guest;
