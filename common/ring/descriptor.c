@@ -1,7 +1,49 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <string.h>
 
+#include "common/base/iov.h"
+#include "common/base/num.h"
 #include "common/ring/descriptor_priv.h"
+
+int vhu_table_open(struct vhu_virtqueue *q, uint64_t gpa, uint32_t len, struct table *ret_table)
+{
+	struct iovec whole;
+	int n;
+
+	if (!q->indirect)
+		return chain_malformed(q, "an indirect table that was not negotiated");
+	if (!len || len % DESCRIPTOR_BYTES)
+		return chain_malformed(q, "an indirect table of an odd length");
+	if (len / DESCRIPTOR_BYTES > q->max_chain)
+		return chain_malformed(q, "an indirect table that is too long");
+	n = vhu_memory_translate(q->memory, &q->cache, gpa, len, &whole, 1);
+	if (n < 0 && n != -E2BIG)
+		return chain_malformed(q, "an indirect table outside guest memory");
+	*ret_table = (struct table){
+		.host = n == 1 ? whole.iov_base : NULL,
+		.gpa = gpa,
+		.count = len / DESCRIPTOR_BYTES,
+		.indirect = true,
+	};
+	return 0;
+}
+
+int vhu_table_fetch_pieces(struct vhu_virtqueue *q, const struct table *table, uint32_t i,
+			   void *ret_descriptor)
+{
+	struct iovec pieces[DESCRIPTOR_BYTES];
+	struct vhu_iov_cursor cursor;
+	int n;
+
+	n = vhu_memory_translate(q->memory, &q->cache,
+				 table->gpa + (uint64_t)i * DESCRIPTOR_BYTES, DESCRIPTOR_BYTES,
+				 pieces, ARRAY_SIZE(pieces));
+	if (n < 0)
+		return chain_malformed(q, "an indirect table outside guest memory");
+	vhu_iov_cursor_init(&cursor, pieces, (size_t)n);
+	vhu_iov_read(&cursor, ret_descriptor, DESCRIPTOR_BYTES);
+	return 0;
+}
 
 /* Moves on to the queue's overflow area. False when it is in use already: the chain is too long. */
 static bool gather_grow(const struct vhu_virtqueue *q, struct vhu_gather *g)

@@ -3,11 +3,40 @@
 #define VHU_RING_DESCRIPTOR_PRIV_H
 
 /*
- * From descriptors to the segments of a chain, for every layout: order, translation, merging and
- * sums. The layout reads each descriptor once and hands over what it read.
+ * From descriptors to the segments of a chain, for every layout: indirect tables, order,
+ * translation, merging and sums. The layout hands over what each descriptor, read once, says.
  */
 
+#include "common/memory/access.h"
 #include "common/ring/layout_priv.h"
+
+/* Of a descriptor, in every layout and table (virtio 1.3, 2.7.5, 2.8.13). */
+#define DESCRIPTOR_BYTES 16
+
+/* Where descriptors come from: the split ring's table, or an indirect one. */
+struct table {
+	const char *host; /* NULL when it crosses a border of regions */
+	uint64_t gpa;
+	uint32_t count;
+	bool indirect;
+};
+
+/* The indirect table of len bytes at gpa. Returns 0 or -EINVAL: malformed. */
+int vhu_table_open(struct vhu_virtqueue *q, uint64_t gpa, uint32_t len, struct table *ret_table);
+/* From one that does not lie in one piece (CVE-2018-1059). Returns 0 or -EINVAL: malformed. */
+int vhu_table_fetch_pieces(struct vhu_virtqueue *q, const struct table *table, uint32_t i,
+			   void *ret_descriptor);
+
+/* Reads descriptor i, once. Returns 0 or -EINVAL: malformed. */
+static inline int table_fetch(struct vhu_virtqueue *q, const struct table *table, uint32_t i,
+			      void *ret_descriptor)
+{
+	if (!table->host)
+		return vhu_table_fetch_pieces(q, table, i, ret_descriptor);
+	vhu_copy_once(ret_descriptor, table->host + (size_t)i * DESCRIPTOR_BYTES,
+		      DESCRIPTOR_BYTES);
+	return 0;
+}
 
 /* A chain while its descriptors are read. */
 struct vhu_gather {

@@ -30,6 +30,7 @@ struct vhu_ring_layout {
 	uint32_t (*base)(const struct vhu_virtqueue *q);
 	bool (*is_new)(const struct vhu_virtqueue *q);
 
+	/* The next chain; NULL: nothing there, or broken, or a malformed one in q->refused. */
 	struct vhu_chain *(*pop)(struct vhu_virtqueue *q);
 	/* Both leave the chain to the caller, who gives it to chain_put(). */
 	void (*unpop)(struct vhu_virtqueue *q, const struct vhu_chain *chain);
@@ -75,6 +76,13 @@ static inline void log_device_area(const struct vhu_virtqueue *q, size_t offset,
 {
 	if (q->memory->log && q->setup.log_device)
 		vhu_memory_mark_range(q->memory, q->setup.log_gpa + offset, len);
+}
+
+/* What pop returns for a chain that is malformed: virtqueue.c gives it back to the driver. */
+static inline struct vhu_chain *chain_refused(struct vhu_virtqueue *q, struct vhu_chain *chain)
+{
+	q->refused = chain;
+	return NULL;
 }
 
 static inline int chain_malformed(struct vhu_virtqueue *q, const char *why)

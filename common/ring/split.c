@@ -6,26 +6,13 @@
 
 #include <linux/virtio_ring.h>
 
-#include "common/base/iov.h"
-#include "common/base/num.h"
 #include "common/memory/access.h"
 #include "common/ring/descriptor_priv.h"
-
-/* The longest chain is a lot of work for nothing. */
-#define MALFORMED_AT_ONCE 16
 
 static_assert(sizeof(struct vring_desc) == 16, "virtio 1.3, 2.7.5");
 static_assert(sizeof(struct vring_used_elem) == 8, "virtio 1.3, 2.7.8");
 
 #define PREFETCH_ENTRIES 2
-
-/* Where the descriptors of a chain come from: the ring's table, then perhaps an indirect one. */
-struct table {
-	const char *host; /* NULL when it crosses a border of regions */
-	uint64_t gpa;
-	uint32_t count;
-	bool indirect;
-};
 
 static int split_start(struct vhu_virtqueue *q, uint32_t base)
 {
@@ -65,63 +52,17 @@ static bool split_has_news(struct vhu_virtqueue *q)
 	return true;
 }
 
-/* One descriptor of a table that does not lie in one piece (CVE-2018-1059). */
-static int fetch_split(struct vhu_virtqueue *q, const struct table *table, uint32_t i,
-		       struct vring_desc *ret_desc)
-{
-	struct iovec pieces[sizeof(*ret_desc)];
-	struct vhu_iov_cursor cursor;
-	int n;
-
-	n = vhu_memory_translate(q->memory, &q->cache, table->gpa + i * sizeof(*ret_desc),
-				 sizeof(*ret_desc), pieces, ARRAY_SIZE(pieces));
-	if (n < 0)
-		return chain_malformed(q, "an indirect table outside guest memory");
-	vhu_iov_cursor_init(&cursor, pieces, (size_t)n);
-	vhu_iov_read(&cursor, ret_desc, sizeof(*ret_desc));
-	return 0;
-}
-
-static inline int fetch(struct vhu_virtqueue *q, const struct table *table, uint32_t i,
-			struct vring_desc *ret_desc)
-{
-	if (!table->host)
-		return fetch_split(q, table, i, ret_desc);
-	vhu_copy_once(ret_desc, table->host + i * sizeof(*ret_desc), sizeof(*ret_desc));
-	return 0;
-}
-
 /*
  * Goes on in the table that desc names (virtio 1.3, 2.7.5.3). It may come after direct descriptors
  * and its own WRITE flag means nothing (2.7.5.3.2).
  */
 static int enter_table(struct vhu_virtqueue *q, const struct vring_desc *desc, struct table *table)
 {
-	uint64_t gpa = le64toh(desc->addr);
-	uint32_t len = le32toh(desc->len);
-	struct iovec whole;
-	int n;
-
-	if (!q->indirect)
-		return chain_malformed(q, "an indirect table that was not negotiated");
 	if (table->indirect)
 		return chain_malformed(q, "an indirect table within an indirect table");
 	if (le16toh(desc->flags) & VRING_DESC_F_NEXT)
 		return chain_malformed(q, "a descriptor after an indirect table");
-	if (!len || len % sizeof(*desc))
-		return chain_malformed(q, "an indirect table of an odd length");
-	if (len / sizeof(*desc) > q->max_chain)
-		return chain_malformed(q, "an indirect table that is too long");
-	n = vhu_memory_translate(q->memory, &q->cache, gpa, len, &whole, 1);
-	if (n < 0 && n != -E2BIG)
-		return chain_malformed(q, "an indirect table outside guest memory");
-	*table = (struct table){
-		.host = n == 1 ? whole.iov_base : NULL,
-		.gpa = gpa,
-		.count = len / sizeof(*desc),
-		.indirect = true,
-	};
-	return 0;
+	return vhu_table_open(q, le64toh(desc->addr), le32toh(desc->len), table);
 }
 
 /* Returns 0, or -EINVAL: malformed. As many descriptors as the table has, then it is a loop. */
@@ -131,23 +72,27 @@ static int read_chain(struct vhu_virtqueue *q, struct vhu_chain *chain)
 	uint32_t i = chain->head, left = q->size;
 	struct vring_desc desc;
 	struct vhu_gather g;
+	int err;
 
 	gather_begin(&g, chain);
 	for (;;) {
 		if (!left--)
 			return chain_malformed(q, "a loop of descriptors");
-		if (fetch(q, &table, i, &desc))
-			return -EINVAL;
+		err = table_fetch(q, &table, i, &desc);
+		if (err)
+			return err;
 		if (le16toh(desc.flags) & VRING_DESC_F_INDIRECT) {
-			if (enter_table(q, &desc, &table))
-				return -EINVAL;
+			err = enter_table(q, &desc, &table);
+			if (err)
+				return err;
 			left = table.count;
 			i = 0;
 			continue;
 		}
-		if (gather_add(q, &g, le64toh(desc.addr), le32toh(desc.len),
-			       le16toh(desc.flags) & VRING_DESC_F_WRITE))
-			return -EINVAL;
+		err = gather_add(q, &g, le64toh(desc.addr), le32toh(desc.len),
+				 le16toh(desc.flags) & VRING_DESC_F_WRITE);
+		if (err)
+			return err;
 		if (!(le16toh(desc.flags) & VRING_DESC_F_NEXT))
 			return gather_end(q, &g);
 		i = le16toh(desc.next);
@@ -182,35 +127,26 @@ static inline void prefetch(const struct vhu_virtqueue *q)
 	__builtin_prefetch(&desc[head & mask]);
 }
 
-/* A driver cannot keep us here by chains that go back unserved. */
 static struct vhu_chain *split_pop(struct vhu_virtqueue *q)
 {
 	const struct vring_avail *avail = q->driver;
+	struct vhu_chain *chain;
+	uint16_t head;
 
 	if (q->next_avail == q->avail_seen && !split_has_news(q))
 		return NULL;
-	for (unsigned n = 0; n < MALFORMED_AT_ONCE && q->next_avail != q->avail_seen; n++) {
-		uint16_t head = vhu_load_le16(&avail->ring[q->next_avail & (q->size - 1)]);
-		struct vhu_chain *chain;
-
-		if (head >= q->size) {
-			vhu_virtqueue_break(q, "an available entry that names no descriptor");
-			return NULL;
-		}
-		chain = chain_get(q);
-		if (!chain)
-			return NULL;
-		chain->head = head;
-		prefetch(q);
-		q->next_avail++;
-		if (!read_chain(q, chain))
-			return chain;
-		q->malformed++;
-		split_push(q, chain, 0);
-		chain_put(q, chain);
+	head = vhu_load_le16(&avail->ring[q->next_avail & (q->size - 1)]);
+	if (head >= q->size) {
+		vhu_virtqueue_break(q, "an available entry that names no descriptor");
+		return NULL;
 	}
-	q->cut_short = q->next_avail != q->avail_seen;
-	return NULL;
+	chain = chain_get(q);
+	if (!chain)
+		return NULL;
+	chain->head = head;
+	prefetch(q);
+	q->next_avail++;
+	return read_chain(q, chain) ? chain_refused(q, chain) : chain;
 }
 
 static void split_unpop(struct vhu_virtqueue *q, const struct vhu_chain *chain)

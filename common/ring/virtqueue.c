@@ -18,6 +18,8 @@
 #define CHAIN_MIN_LIMIT 1024
 /* A buffer that crosses a border of regions needs one segment more; a chain may cross so many. */
 #define REGION_CROSSINGS 64
+/* Malformed chains in one pop: the longest one is a lot of work for nothing. */
+#define MALFORMED_AT_ONCE 16
 
 void vhu_virtqueue_init(struct vhu_virtqueue *q)
 {
@@ -179,9 +181,21 @@ bool vhu_virtqueue_is_new(const struct vhu_virtqueue *q)
 	return q->device && q->layout->is_new(q);
 }
 
+/* A driver cannot keep us here by chains that go back unserved. */
 struct vhu_chain *vhu_virtqueue_pop(struct vhu_virtqueue *q)
 {
-	return q->broken ? NULL : q->layout->pop(q);
+	for (unsigned n = 0; n < MALFORMED_AT_ONCE && !q->broken; n++) {
+		struct vhu_chain *chain = q->layout->pop(q);
+
+		if (chain || !q->refused)
+			return chain;
+		q->layout->push(q, q->refused, 0);
+		chain_put(q, q->refused);
+		q->refused = NULL;
+		q->malformed++;
+	}
+	q->cut_short = !q->broken;
+	return NULL;
 }
 
 void vhu_virtqueue_unpop(struct vhu_virtqueue *q, struct vhu_chain *chain)

@@ -46,10 +46,11 @@ struct vhu_virtqueue {
 	uint16_t next_used;	 /* the next used entry to fill */
 	uint16_t used_published; /* the used index as the driver sees it */
 	bool broken;
-	bool cut_short; /* pop gave up among malformed chains: there are more; the caller clears */
+	bool cut_short; /* pop gave up among malformed chains; the caller clears */
 	bool event_idx;
 	bool indirect;
 	bool signalled;		   /* publish has decided on a call since start */
+	struct vhu_chain *refused; /* malformed: from the layout's pop to ours */
 	struct vhu_chain *free;	   /* were in use: the last one back is still in the CPU's cache */
 	struct vhu_chain *chains;  /* size of them */
 	uint32_t fresh;		   /* of chains: from here on never used */
