@@ -35,6 +35,16 @@ static inline void vhu_store_release_le16(void *p, uint16_t v)
 	__atomic_store_n((uint16_t *)p, htole16(v), __ATOMIC_RELEASE);
 }
 
+static inline uint32_t vhu_load_le32(const void *p)
+{
+	return le32toh(__atomic_load_n((const uint32_t *)p, __ATOMIC_RELAXED));
+}
+
+static inline void vhu_store_le32(void *p, uint32_t v)
+{
+	__atomic_store_n((uint32_t *)p, htole32(v), __ATOMIC_RELAXED);
+}
+
 /* A store of ours, then a load of theirs, in that order on every CPU (event index handshake). */
 static inline void vhu_full_barrier(void)
 {

@@ -16,11 +16,12 @@
 #define VHU_CHAIN_INLINE 8
 
 struct vhu_chain {
-	uint16_t head; /* of the descriptor chain; what is pushed back */
+	uint16_t head; /* what is pushed back: the first descriptor; packed: the buffer id */
 	uint16_t slot; /* 0 .. queue size - 1, unique among the chains in flight: index for a
 			  device's own per-request array */
 	uint32_t n_readable;
 	uint32_t n_writable;
+	uint16_t span; /* packed: descriptors of the ring that it takes */
 	size_t readable_bytes;
 	size_t writable_bytes;
 	struct iovec *iov;	/* readable first, then writable; valid until push */

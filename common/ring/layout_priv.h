@@ -41,7 +41,7 @@ struct vhu_ring_layout {
 	void (*disable_kicks)(struct vhu_virtqueue *q);
 };
 
-extern const struct vhu_ring_layout vhu_ring_split;
+extern const struct vhu_ring_layout vhu_ring_split, vhu_ring_packed;
 
 /*
  * A chain that is not in flight, or NULL: a driver with size entries cannot have more, so

@@ -34,7 +34,7 @@ static bool split_is_new(const struct vhu_virtqueue *q)
 {
 	const struct vring_used *used = q->device;
 
-	return vhu_load_le16(&used->idx) == 0;
+	return q->next_avail == 0 && vhu_load_le16(&used->idx) == 0;
 }
 
 static bool split_has_news(struct vhu_virtqueue *q)

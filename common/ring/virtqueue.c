@@ -31,9 +31,16 @@ static uint64_t area_bytes(const struct vhu_ring_area *area, uint32_t size)
 	return area->fixed_bytes + (uint64_t)size * area->entry_bytes;
 }
 
+static const struct vhu_ring_layout *layout_of(const struct vhu_virtqueue_setup *setup)
+{
+	return setup->features & 1ull << VIRTIO_F_RING_PACKED ? &vhu_ring_packed : &vhu_ring_split;
+}
+
 uint64_t vhu_virtqueue_logged_bytes(const struct vhu_virtqueue_setup *setup)
 {
-	return area_bytes(&vhu_ring_split.device, setup->size);
+	const struct vhu_ring_layout *layout = layout_of(setup);
+
+	return layout == &vhu_ring_split ? area_bytes(&layout->device, setup->size) : 0;
 }
 
 static int find_area(const struct vhu_ring_area *area, const struct vhu_memory *memory,
@@ -96,7 +103,7 @@ int vhu_virtqueue_start(struct vhu_virtqueue *q, const struct vhu_virtqueue_setu
 			struct vhu_memory *memory)
 {
 	struct vhu_virtqueue next = {
-		.layout = &vhu_ring_split,
+		.layout = layout_of(setup),
 		.setup = *setup,
 		.size = setup->size,
 		.event_idx = setup->features & 1ull << VIRTIO_RING_F_EVENT_IDX,

@@ -4,11 +4,12 @@
 
 /*
  * The device's side of a virtqueue: one face over the layouts. All limits on what the guest wrote
- * are checked here (virtio 1.3, 2.7). A queue belongs to one thread between start and stop.
+ * are checked here (virtio 1.3, 2.7, 2.8). A queue belongs to one thread between start and stop.
  *
  * A request that breaks a rule is malformed: it goes back with length 0 and the next one is taken.
- * An index that breaks a rule makes the queue broken: from then on nothing is popped and guest
- * memory is not touched any more, until the next start.
+ * An index that breaks a rule makes the queue broken, and so does a packed list whose end cannot be
+ * found: from then on nothing is popped and guest memory is not touched any more, until the next
+ * start.
  */
 
 #include <stdbool.h>
@@ -17,7 +18,7 @@
 #include "common/memory/map.h"
 #include "common/ring/chain.h"
 
-#define VHU_VIRTQUEUE_MAX_SIZE 32768 /* split, virtio 1.3, 2.7 */
+#define VHU_VIRTQUEUE_MAX_SIZE 32768 /* virtio 1.3, 2.7, 2.8 */
 
 struct vhu_ring_layout; /* layout_priv.h */
 
@@ -25,15 +26,15 @@ struct vhu_ring_layout; /* layout_priv.h */
 struct vhu_virtqueue_setup {
 	uint64_t features;
 	uint32_t size;
-	uint32_t base; /* split: the next available index */
+	uint32_t base; /* split: the next available index; packed: see vhu_virtqueue_base() */
 	uint64_t desc_uaddr;
-	uint64_t driver_uaddr; /* available ring */
-	uint64_t device_uaddr; /* used ring */
-	bool log_device;       /* what is written to the used ring is logged, at log_gpa */
+	uint64_t driver_uaddr; /* available ring; packed: driver event suppression */
+	uint64_t device_uaddr; /* used ring; packed: device event suppression */
+	bool log_device;       /* what is written to the ring is logged; split: at log_gpa */
 	uint64_t log_gpa;
 };
 
-/* The bytes from log_gpa on that may be marked. */
+/* The bytes from log_gpa on that may be marked; packed: none, it marks where it writes. */
 uint64_t vhu_virtqueue_logged_bytes(const struct vhu_virtqueue_setup *setup);
 
 struct vhu_virtqueue {
@@ -41,10 +42,12 @@ struct vhu_virtqueue {
 	void *desc, *driver, *device;	      /* ours */
 	struct vhu_memory_cache cache;
 	uint32_t size;
-	uint16_t next_avail;	 /* the next entry to pop */
-	uint16_t avail_seen;	 /* the driver's index when last read */
-	uint16_t next_used;	 /* the next used entry to fill */
-	uint16_t used_published; /* the used index as the driver sees it */
+	uint16_t next_avail;	   /* the next entry to pop */
+	uint16_t next_used;	   /* the next used entry to fill */
+	uint16_t used_published;   /* the used index as the driver sees it */
+	uint16_t avail_seen;	   /* split: the driver's index when last read */
+	uint16_t n_seen;	   /* packed: descriptors from next_avail on known to be there */
+	uint16_t first_used_flags; /* packed: of the batch that is not yet published */
 	bool broken;
 	bool cut_short; /* pop gave up among malformed chains; the caller clears */
 	bool event_idx;
@@ -71,7 +74,8 @@ void vhu_virtqueue_init(struct vhu_virtqueue *q);
 
 /*
  * Translates the addresses, allocates what the size needs and reads the used index. Returns 0;
- * -EINVAL (size 0, not a power of two, too large; an area misaligned: 16, 2, 4; base too large);
+ * -EINVAL (size 0, too large, or not a power of two, unless packed; an area misaligned; base out of
+ * range);
  * -EFAULT (an area does not lie inside one region); -ENOMEM. Takes a reference to memory.
  */
 int vhu_virtqueue_start(struct vhu_virtqueue *q, const struct vhu_virtqueue_setup *setup,
@@ -91,32 +95,39 @@ int vhu_virtqueue_set_addresses(struct vhu_virtqueue *q, const struct vhu_virtqu
 int vhu_virtqueue_set_memory(struct vhu_virtqueue *q, struct vhu_memory *memory);
 void vhu_virtqueue_set_event_idx(struct vhu_virtqueue *q, bool on);
 
-/* The value for GET_VRING_BASE: the next available index. Also after stop. */
+/*
+ * The value for GET_VRING_BASE, also after stop. Split: the next available index. Packed: bits 0-14
+ * the next available descriptor, 15 its wrap counter, 16-30 the next used one, 31 its wrap counter.
+ */
 uint32_t vhu_virtqueue_base(const struct vhu_virtqueue *q);
-/* Is the used index in guest memory 0, as a driver leaves it that has just begun? */
+/* Is the ring where a driver begins, by our index, and a split one's used index in its memory? */
 bool vhu_virtqueue_is_new(const struct vhu_virtqueue *q);
 
 /*
  * The next request, or NULL: nothing there, or q->broken (an available index more than size ahead,
- * a head out of range, more in flight than size). A malformed chain is pushed back with
- * length 0 on the way (q->malformed counts) and the next one is taken: publish also after NULL.
+ * a head out of range, more in flight than size, a list without an end). A malformed chain is
+ * pushed back with length 0 on the way (q->malformed counts) and the next one is taken: publish
+ * also after NULL.
  */
 struct vhu_chain *vhu_virtqueue_pop(struct vhu_virtqueue *q);
-/* Gives the last popped chain back to the ring as if it had not been popped. */
+/*
+ * Gives the last popped chain back to the ring as if it had not been popped; there was no pop
+ * since, not one that found nothing either. Several go back in reverse order.
+ */
 void vhu_virtqueue_unpop(struct vhu_virtqueue *q, struct vhu_chain *chain);
 
 /* Fills a used entry; written is what the device wrote into the writable part, bytes. */
 void vhu_virtqueue_push(struct vhu_virtqueue *q, struct vhu_chain *chain, uint32_t written);
 /*
- * Shows the driver what was pushed since the last publish: one store of the used index. True when
- * the driver wants a call for it.
+ * Shows the driver what was pushed since the last publish: one store, of the used index or of the
+ * flags of the first used descriptor. True when the driver wants a call for it.
  */
 bool vhu_virtqueue_publish(struct vhu_virtqueue *q);
 
 /*
  * Has the driver made anything available since the last look (pop on an empty queue, has_news or
- * enable_kicks)? One load from guest memory. A device may leave requests unpopped on purpose, so
- * what is merely there is no news.
+ * enable_kicks)? One load from guest memory if not. A device may leave requests unpopped on
+ * purpose, so what is merely there is no news.
  */
 bool vhu_virtqueue_has_news(struct vhu_virtqueue *q);
 
