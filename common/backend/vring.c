@@ -123,12 +123,24 @@ int vhu_vring_watch_kick(struct vhu_vring *vring)
 			       vring, &vring->kick_source);
 }
 
+static const char *why_not_started(int error)
+{
+	switch (error) {
+	case -EFAULT:
+		return "its addresses do not lie in guest memory";
+	case -EINVAL:
+		return "its size, base or alignment is not one of its layout";
+	default:
+		return strerror(-error);
+	}
+}
+
 int vhu_vring_start(struct vhu_vring *vring, struct vhu_memory *memory)
 {
 	int r = vhu_virtqueue_start(&vring->queue, &vring->setup, memory);
 
 	if (r < 0) {
-		vhu_vring_break(vring, "its addresses do not lie in guest memory");
+		vhu_vring_break(vring, why_not_started(r));
 		return r;
 	}
 	vring->live = true;

@@ -30,6 +30,12 @@ static int on_ring(struct vhu_session *session, vhu_ring_work_fn work)
 				    vhu_session_step_result);
 }
 
+/* Before SET_FEATURES nobody knows: what does not fit the layout is refused at the start then. */
+static bool may_be_packed(const struct vhu_session *session)
+{
+	return !session->features || session->features & VHU_BIT(VHU_F_RING_PACKED);
+}
+
 int vhu_handle_set_vring_num(struct vhu_session *session, struct vhu_message *message)
 {
 	struct vhu_vring *vring = ring_of(session);
@@ -37,8 +43,9 @@ int vhu_handle_set_vring_num(struct vhu_session *session, struct vhu_message *me
 
 	if (vring->started)
 		return -EBUSY;
-	if (num > session->device->queue_size_max || !is_pow2(num)) {
-		complain(session, "queue %u: size %u refused: a power of two up to %u",
+	if (!num || num > session->device->queue_size_max ||
+	    !(is_pow2(num) || may_be_packed(session))) {
+		complain(session, "queue %u: size %u refused: a power of two up to %u, or packed",
 			 vring->index, num, session->device->queue_size_max);
 		return -EINVAL;
 	}
@@ -87,12 +94,16 @@ int vhu_handle_set_vring_addr(struct vhu_session *session, struct vhu_message *m
 int vhu_handle_set_vring_base(struct vhu_session *session, struct vhu_message *message)
 {
 	struct vhu_vring *vring = ring_of(session);
+	uint32_t base = message->payload.vring_state.num;
 
 	if (vring->started)
 		return -EBUSY;
-	if (message->payload.vring_state.num > UINT16_MAX)
+	if (base > UINT16_MAX && !may_be_packed(session)) {
+		complain(session, "queue %u: base 0x%x refused: the ring is not packed",
+			 vring->index, base);
 		return -EINVAL;
-	vring->setup.base = message->payload.vring_state.num;
+	}
+	vring->setup.base = base;
 	return 0;
 }
 
@@ -225,8 +236,7 @@ static int step_resume(struct vhu_session *session)
 
 static void work_is_new(struct vhu_job *job)
 {
-	struct vhu_virtqueue *queue = &job->vring->queue;
-	bool new = job->vring->live && !vhu_virtqueue_base(queue) && vhu_virtqueue_is_new(queue);
+	bool new = job->vring->live && vhu_virtqueue_is_new(&job->vring->queue);
 
 	vhu_errand_done(&job->errand, new ? 0 : -ESTALE);
 }
