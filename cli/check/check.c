@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "cli/check/check.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/base/fd.h"
+
+/* How a case ends. */
+
+void check_end(struct check *check, enum check_result result)
+{
+	check->record->result = result;
+	_exit(0);
+}
+
+void check_failed(struct check *check, const char *expected, const char *seen, ...)
+{
+	struct check_record *record = check->record;
+	va_list args;
+
+	va_start(args, seen);
+	vsnprintf(record->seen, sizeof(record->seen), seen, args);
+	va_end(args);
+	snprintf(record->expected, sizeof(record->expected), "%s", expected);
+	check_end(check, check->now->level == CHECK_MUST ? CHECK_FAIL : CHECK_WARN);
+}
+
+void check_skip(struct check *check, const char *why, ...)
+{
+	va_list args;
+
+	va_start(args, why);
+	vsnprintf(check->record->seen, sizeof(check->record->seen), why, args);
+	va_end(args);
+	check_end(check, CHECK_SKIP);
+}
+
+void check_untried(struct check *check, const char *why, ...)
+{
+	va_list args;
+
+	va_start(args, why);
+	vsnprintf(check->record->seen, sizeof(check->record->seen), why, args);
+	va_end(args);
+	check_end(check, CHECK_UNTRIED);
+}
+
+void check_note(struct check *check, const char *text, ...)
+{
+	va_list args;
+
+	va_start(args, text);
+	vsnprintf(check->record->note, sizeof(check->record->note), text, args);
+	va_end(args);
+}
+
+const char *check_explain(const struct check *check, int result, char buf[80])
+{
+	switch (result) {
+	case 0:
+		return "success";
+	case -ETIMEDOUT:
+		snprintf(buf, 80, "no answer within %g s", check->timeout_ms / 1000.0);
+		return buf;
+	case -ECONNRESET:
+		return "the back-end closed the connection";
+	case -EREMOTEIO:
+		return "the back-end refused it";
+	case -EPROTO:
+		return "what came back is no answer to it";
+	case -EIO:
+		return "the back-end signalled an error of the ring";
+	default:
+		return strerror(-result);
+	}
+}
+
+void expect_call(struct check *check, int result, const char *what)
+{
+	char buf[80];
+
+	expect(check, result == 0, "it succeeds", "%s: %s", what,
+	       check_explain(check, result, buf));
+}
+
+/* Preparations. */
+
+static void prepared(struct check *check, int result, const char *what)
+{
+	char buf[80];
+
+	if (result < 0)
+		check_untried(check, "%s: %s", what, check_explain(check, result, buf));
+}
+
+/* One letter to the runner, and its answer. */
+static void send_errand(struct check *check, char errand)
+{
+	struct pollfd pollfd = { .fd = check->errand_fd, .events = POLLIN };
+	char done;
+
+	vhu_frontend_disconnect(&check->frontend);
+	if (write(check->errand_fd, &errand, 1) != 1 || poll(&pollfd, 1, -1) < 0 ||
+	    read(check->errand_fd, &done, 1) != 1 || done != 'D')
+		check_untried(check, "the back-end could not be started again");
+}
+
+void check_connect(struct check *check)
+{
+	if (check->record->connected && !check->facts->persistent)
+		send_errand(check, CHECK_ERRAND_NEXT);
+	check->record->connected = true;
+	prepared(check, vhu_frontend_connect(&check->frontend, check->socket), "connect");
+}
+
+/* With a region at 0, unless the case has made its own. */
+static void share_memory(struct check *check)
+{
+	struct vhu_frontend *frontend = &check->frontend;
+
+	if (!frontend->guest.n_regions)
+		prepared(check, vhu_guest_add(&frontend->guest, 0, CHECK_MEMORY_BYTES), "memory");
+	prepared(check, vhu_frontend_share_memory(frontend), "sharing memory");
+}
+
+/* Ring bits that only a case about them takes. */
+#define ONLY_FOR_THEIR_CASES (VHU_BIT(VHU_F_RING_PACKED) | VHU_BIT(VHU_F_IN_ORDER))
+
+void check_negotiate(struct check *check, uint64_t features, uint64_t protocol)
+{
+	const uint64_t others_bits = 0xffffffull & ~check->device->features;
+
+	features &= ~ONLY_FOR_THEIR_CASES;
+	features |= check->now->features & ONLY_FOR_THEIR_CASES;
+
+	prepared(check, vhu_frontend_negotiate(&check->frontend, features & ~others_bits, protocol),
+		 "negotiation");
+	share_memory(check);
+}
+
+static void make_request(struct check *check, struct check_request *request)
+{
+	const struct check_device *device = check->device;
+
+	request->n_readable = device->n_readable;
+	request->n_writable = device->n_writable;
+	for (unsigned i = 0; i < request->n_readable + request->n_writable; i++)
+		request->buffers[i] = check_alloc(check, device->lengths[i]
+								 ? device->lengths[i]
+								 : check_block_size(check->facts),
+						  512);
+}
+
+void check_open_ring(struct check *check, struct vhu_driver *ring, uint32_t index,
+		     uint16_t size)
+{
+	prepared(check, vhu_driver_init(ring, &check->frontend, index, size), "a ring");
+}
+
+void check_set_running(struct check *check)
+{
+	const uint64_t status = VHU_STATUS_ACKNOWLEDGE | VHU_STATUS_DRIVER |
+				VHU_STATUS_FEATURES_OK | VHU_STATUS_DRIVER_OK;
+
+	if (vhu_frontend_acked(&check->frontend, VHU_PROTOCOL_F_STATUS))
+		prepared(check, vhu_frontend_tell_u64(&check->frontend, VHU_SET_STATUS, status),
+			 "SET_STATUS");
+}
+
+/* Some back-ends start a ring only at the first kick, as the specification has it. */
+void check_start_ring(struct check *check, struct vhu_driver *ring)
+{
+	prepared(check, vhu_driver_start(ring), "starting a ring");
+	check_set_running(check);
+	check_kick(ring);
+}
+
+void check_ring(struct check *check, uint64_t features, uint64_t protocol)
+{
+	check_connect(check);
+	check_negotiate(check, features, protocol);
+	check_open_ring(check, &check->ring, 0, CHECK_RING_SIZE);
+	if (check_device_has_requests(check->device))
+		make_request(check, &check->request);
+	check_start_ring(check, &check->ring);
+}
+
+int check_eventfd(struct check *check)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	prepared(check, fd < 0 ? -errno : 0, "eventfd");
+	return fd;
+}
+
+int check_memfd(struct check *check, uint64_t bytes)
+{
+	int fd = memfd_create("vhu-check", MFD_CLOEXEC);
+
+	prepared(check, fd < 0 || ftruncate(fd, (off_t)bytes) < 0 ? -errno : 0, "memfd");
+	return fd;
+}
+
+struct vhu_guest_buffer check_alloc(struct check *check, uint32_t len, uint32_t align)
+{
+	struct vhu_guest_buffer buffer = vhu_guest_alloc(&check->frontend.guest, len, align);
+
+	prepared(check, buffer.host ? 0 : -ENOMEM, "guest memory");
+	return buffer;
+}
+
+void check_kick(struct vhu_driver *ring)
+{
+	static const uint64_t one = 1;
+	ssize_t n = write(ring->kick_fd, &one, sizeof(one));
+
+	/* A full counter is a kick that nobody has looked at yet. */
+	(void)n;
+}
+
+void check_sleep_ms(unsigned ms)
+{
+	struct timespec time = { ms / 1000, (long)(ms % 1000) * 1000000 };
+
+	nanosleep(&time, NULL);
+}
+
+/* Statements. */
+
+void expect_served(struct check *check, struct vhu_driver *ring,
+		   struct check_request *request)
+{
+	struct vhu_driver_used used;
+	const char *wrong;
+	char buf[80];
+	int r;
+
+	check->device->fill(request);
+	r = vhu_driver_add(ring, request->buffers, request->n_readable, request->n_writable,
+				 0);
+	prepared(check, r < 0 ? r : 0, "adding a request");
+	r = vhu_driver_kick(ring);
+	if (r >= 0)
+		r = vhu_driver_wait(ring, &used);
+	expect(check, r == 0, "the request is served", "%s",
+	       r == -EPROTO ? "a used entry that names no chain of ours"
+			    : check_explain(check, r, buf));
+	wrong = check->device->judge(request, used.len);
+	expect(check, !wrong, "the request is served", "%s", wrong);
+}
+
+void expect_used(struct check *check, struct vhu_driver *ring, unsigned n)
+{
+	struct vhu_driver_used used;
+	char buf[80];
+
+	for (unsigned i = 0; i < n; i++) {
+		int r = vhu_driver_wait(ring, &used);
+
+		expect(check, r == 0, "every request comes back", "%u of %u came back: %s", i, n,
+		       check_explain(check, r, buf));
+	}
+}
+
+void expect_silence(struct check *check, struct vhu_driver *ring, const char *expected)
+{
+	struct vhu_driver_used used;
+
+	check_sleep_ms(CHECK_SILENCE_MS);
+	expect(check, vhu_driver_get(ring, &used) == 0, expected,
+	       "an entry appeared in the used ring");
+}
+
+/* Answers to what was sent before may still be on their way; a flood of them is none. */
+#define STRAY_MESSAGES 1000
+
+bool expect_alive(struct check *check)
+{
+	struct vhu_message reply;
+	char buf[80];
+	uint32_t request = 0;
+	int r = vhu_frontend_send(&check->frontend,
+				  &(struct vhu_header){ VHU_GET_FEATURES, VHU_VERSION, 0 }, NULL, 0,
+				  NULL, 0);
+
+	for (unsigned i = 0; r == 0 && request != VHU_GET_FEATURES && i < STRAY_MESSAGES; i++) {
+		r = vhu_frontend_receive(&check->frontend, &reply);
+		if (r < 0)
+			break;
+		request = reply.header.request;
+		vhu_message_finish(&reply);
+	}
+	if (r == -ECONNRESET)
+		return false;
+	expect(check, r == 0, "it answers GET_FEATURES, or has closed the connection",
+	       "GET_FEATURES: %s", check_explain(check, r, buf));
+	expect(check, request == VHU_GET_FEATURES, "it answers GET_FEATURES",
+	       "a flood of other messages");
+	return true;
+}
+
+void check_send_odd(struct check *check, uint32_t request, uint32_t flags, const void *payload,
+		    uint32_t size, const int *fds, unsigned n_fds)
+{
+	const struct vhu_header header = { request, flags, size };
+
+	/* A back-end that has closed, or reads no more, is found out by what follows. */
+	(void)vhu_frontend_send(&check->frontend, &header, payload, size, fds, n_fds);
+}
+
+void check_restart_backend(struct check *check)
+{
+	send_errand(check, CHECK_ERRAND_RESTART);
+}
+
+void check_run(struct check *check)
+{
+	vhu_frontend_init(&check->frontend);
+	check->frontend.timeout_ms = check->timeout_ms;
+	check->now->fn(check);
+	check_end(check, CHECK_PASS);
+}

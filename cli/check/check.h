@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHU_CLI_CHECK_CHECK_H
+#define VHU_CLI_CHECK_CHECK_H
+
+/* What a case works with. See case.h for how to write one. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cli/check/case.h"
+#include "cli/check/device.h"
+#include "cli/check/facts.h"
+#include "cli/check/record.h"
+#include "common/base/num.h"
+#include "common/frontend/driver.h"
+#include "common/frontend/frontend.h"
+
+/* Of the usual ring, and of the guest's memory, which begins at guest address 0. */
+#define CHECK_RING_SIZE 64
+#define CHECK_MEMORY_BYTES (16ull << 20)
+/* How long nothing may happen until we believe that nothing will. */
+#define CHECK_SILENCE_MS 150
+
+struct check {
+	const struct check_case *now;
+	const struct check_facts *facts;
+	const struct check_device *device;
+	const char *socket;
+	int timeout_ms;
+	bool verbose;
+	int errand_fd; /* to the runner */
+	struct check_record *record;
+	struct vhu_frontend frontend;
+	struct vhu_driver ring;	     /* queue 0, by check_ring() */
+	struct check_request request;	     /* the harmless one, for it */
+};
+
+/* Ends the case. */
+void check_end(struct check *check, enum check_result result) __attribute__((noreturn));
+void check_failed(struct check *check, const char *expected, const char *seen, ...)
+	__attribute__((noreturn, format(printf, 3, 4)));
+void check_skip(struct check *check, const char *why, ...)
+	__attribute__((noreturn, format(printf, 2, 3)));
+void check_untried(struct check *check, const char *why, ...)
+	__attribute__((noreturn, format(printf, 2, 3)));
+void check_note(struct check *check, const char *text, ...) __attribute__((format(printf, 2, 3)));
+
+/* expect(check, n == 1, "one reply", "%u replies", n) */
+#define expect(check, condition, expected, ...) \
+	do { \
+		if (!(condition)) \
+			check_failed(check, expected, __VA_ARGS__); \
+	} while (0)
+/* A call of common/frontend that has to succeed; what: "SET_OWNER". */
+void expect_call(struct check *check, int result, const char *what);
+/* "no answer within 5 s", "the back-end closed the connection", ... */
+const char *check_explain(const struct check *check, int result, char buf[80]);
+
+/*
+ * Preparations; what fails here is not the case's matter. negotiate: takes of what is offered the
+ * bits in the masks, then shares the guest's memory.
+ */
+#define CHECK_FEATURES VHU_FRONTEND_FEATURES
+#define CHECK_PROTOCOL VHU_FRONTEND_PROTOCOL_FEATURES
+void check_connect(struct check *check);
+void check_negotiate(struct check *check, uint64_t features, uint64_t protocol);
+/* The two above, and queue 0 running with the harmless request at hand. */
+void check_ring(struct check *check, uint64_t features, uint64_t protocol);
+/* The parts of it, for other queues, sizes and moments. */
+void check_open_ring(struct check *check, struct vhu_driver *ring, uint32_t index,
+		     uint16_t size);
+void check_start_ring(struct check *check, struct vhu_driver *ring);
+/* All the status bits of a running device, when STATUS was negotiated. */
+void check_set_running(struct check *check);
+int check_eventfd(struct check *check);
+int check_memfd(struct check *check, uint64_t bytes);
+struct vhu_guest_buffer check_alloc(struct check *check, uint32_t len, uint32_t align);
+
+/* A kick whatever the ring says about it. */
+void check_kick(struct vhu_driver *ring);
+void check_sleep_ms(unsigned ms);
+
+/* Each of these is a statement about the back-end, and ends the case when it is not so. */
+void expect_served(struct check *check, struct vhu_driver *ring,
+		   struct check_request *request);
+/* Waits for n requests, whichever they are. */
+void expect_used(struct check *check, struct vhu_driver *ring, unsigned n);
+/* Nothing is used. */
+void expect_silence(struct check *check, struct vhu_driver *ring, const char *expected);
+/* It answers, or has closed the connection. False: closed. */
+bool expect_alive(struct check *check);
+/* A message of that form; what the back-end makes of it is its own affair, if it lives. */
+void check_send_odd(struct check *check, uint32_t request, uint32_t flags, const void *payload,
+		    uint32_t size, const int *fds, unsigned n_fds);
+
+/* The runner kills the back-end with SIGKILL and starts it anew; for CHECK_NEEDS_EXEC. */
+void check_restart_backend(struct check *check);
+
+/* Runs the case in this process, and ends it. */
+void check_run(struct check *check) __attribute__((noreturn));
+
+#endif
