@@ -142,7 +142,11 @@ static void fault_posted(struct vhu_call *call)
 
 static uint64_t ask_features(struct vhu_device *device)
 {
-	return (device->ops->features(device) & ~RESERVED_FEATURES) | RING_FEATURES;
+	uint64_t bits = RING_FEATURES;
+
+	if (device->ops->completes_in_order)
+		bits |= VHU_BIT(VHU_F_IN_ORDER);
+	return (device->ops->features(device) & ~RESERVED_FEATURES) | bits;
 }
 
 static uint64_t ask_protocol_features(struct vhu_device *device)

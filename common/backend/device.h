@@ -47,6 +47,11 @@ enum vhu_drain_reason {
 struct vhu_device_ops {
 	const char *name; /* "blk", for the log */
 	enum vhu_locking locking;
+	/*
+	 * Each queue's chains are pushed in the order in which they were popped: IN_ORDER is
+	 * offered (virtio 1.3, 6). Constant for life.
+	 */
+	bool completes_in_order;
 
 	/*
 	 * Required, main [read]. Queues, 1 to VHU_MAX_QUEUES, and the largest size of each, a power

@@ -22,6 +22,7 @@ struct vhu_chain {
 	uint32_t n_readable;
 	uint32_t n_writable;
 	uint16_t span; /* packed: descriptors of the ring that it takes */
+	uint16_t turn; /* with IN_ORDER: when it was popped */
 	size_t readable_bytes;
 	size_t writable_bytes;
 	struct iovec *iov;	/* readable first, then writable; valid until push */

@@ -6,6 +6,7 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 
+#include "common/base/cleanup.h"
 #include "common/base/num.h"
 #include "common/ring/layout_priv.h"
 
@@ -108,6 +109,7 @@ int vhu_virtqueue_start(struct vhu_virtqueue *q, const struct vhu_virtqueue_setu
 		.size = setup->size,
 		.event_idx = setup->features & 1ull << VIRTIO_RING_F_EVENT_IDX,
 		.indirect = setup->features & 1ull << VIRTIO_RING_F_INDIRECT_DESC,
+		.in_order = setup->features & 1ull << VIRTIO_F_IN_ORDER,
 		.malformed = q->malformed,
 		.max_chain = (uint32_t)max_u64(setup->size, CHAIN_MIN_LIMIT),
 	};
@@ -188,18 +190,33 @@ bool vhu_virtqueue_is_new(const struct vhu_virtqueue *q)
 	return q->device && q->layout->is_new(q);
 }
 
+/* Gives the malformed chain back to the driver, or to the ring when it is not its turn. */
+static bool give_back(struct vhu_virtqueue *q, struct vhu_chain *chain)
+{
+	bool is_next = !q->in_order || q->in_flight == 1;
+
+	if (is_next) {
+		q->malformed++;
+		q->layout->push(q, chain, 0);
+	} else {
+		q->layout->unpop(q, chain);
+	}
+	chain_put(q, chain);
+	return is_next;
+}
+
 /* A driver cannot keep us here by chains that go back unserved. */
 struct vhu_chain *vhu_virtqueue_pop(struct vhu_virtqueue *q)
 {
 	for (unsigned n = 0; n < MALFORMED_AT_ONCE && !q->broken; n++) {
 		struct vhu_chain *chain = q->layout->pop(q);
 
+		if (chain && q->in_order)
+			chain->turn = q->turn++;
 		if (chain || !q->refused)
 			return chain;
-		q->layout->push(q, q->refused, 0);
-		chain_put(q, q->refused);
-		q->refused = NULL;
-		q->malformed++;
+		if (!give_back(q, steal_ptr(&q->refused)))
+			break;
 	}
 	q->cut_short = !q->broken;
 	return NULL;
@@ -208,12 +225,15 @@ struct vhu_chain *vhu_virtqueue_pop(struct vhu_virtqueue *q)
 void vhu_virtqueue_unpop(struct vhu_virtqueue *q, struct vhu_chain *chain)
 {
 	q->layout->unpop(q, chain);
+	if (q->in_order)
+		q->turn--;
 	chain_put(q, chain);
 }
 
 void vhu_virtqueue_push(struct vhu_virtqueue *q, struct vhu_chain *chain, uint32_t written)
 {
 	assert(written <= chain->writable_bytes);
+	assert(!q->in_order || (uint16_t)(chain->turn + q->in_flight) == q->turn);
 	/* The whole part: of a request that failed nobody knows how far it came. */
 	if (q->memory->log)
 		vhu_memory_mark_pieces(q->memory, vhu_chain_writable(chain), chain->n_writable);

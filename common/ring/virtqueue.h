@@ -49,15 +49,17 @@ struct vhu_virtqueue {
 	uint16_t n_seen;	   /* packed: descriptors from next_avail on known to be there */
 	uint16_t first_used_flags; /* packed: of the batch that is not yet published */
 	bool broken;
-	bool cut_short; /* pop gave up among malformed chains; the caller clears */
+	bool cut_short; /* pop gave up at a malformed chain; the caller clears */
 	bool event_idx;
 	bool indirect;
+	bool in_order;
 	bool signalled;		   /* publish has decided on a call since start */
 	struct vhu_chain *refused; /* malformed: from the layout's pop to ours */
 	struct vhu_chain *free;	   /* were in use: the last one back is still in the CPU's cache */
 	struct vhu_chain *chains;  /* size of them */
 	uint32_t fresh;		   /* of chains: from here on never used */
 	uint32_t in_flight;	   /* popped and not pushed */
+	uint16_t turn;		   /* with IN_ORDER: of the next chain to pop */
 	struct iovec *overflow;	   /* for chains of more than VHU_CHAIN_INLINE segments */
 	uint32_t max_chain;	   /* descriptors of one table */
 	uint32_t max_segments;	   /* of one chain; overflow has so many for each of chains */
@@ -107,7 +109,7 @@ bool vhu_virtqueue_is_new(const struct vhu_virtqueue *q);
  * The next request, or NULL: nothing there, or q->broken (an available index more than size ahead,
  * a head out of range, more in flight than size, a list without an end). A malformed chain is
  * pushed back with length 0 on the way (q->malformed counts) and the next one is taken: publish
- * also after NULL.
+ * also after NULL. With IN_ORDER it waits in the ring until nothing is in flight any more.
  */
 struct vhu_chain *vhu_virtqueue_pop(struct vhu_virtqueue *q);
 /*
@@ -116,7 +118,10 @@ struct vhu_chain *vhu_virtqueue_pop(struct vhu_virtqueue *q);
  */
 void vhu_virtqueue_unpop(struct vhu_virtqueue *q, struct vhu_chain *chain);
 
-/* Fills a used entry; written is what the device wrote into the writable part, bytes. */
+/*
+ * Fills a used entry; written is what the device wrote into the writable part, bytes. With IN_ORDER
+ * the chains come in the order in which they were popped.
+ */
 void vhu_virtqueue_push(struct vhu_virtqueue *q, struct vhu_chain *chain, uint32_t written);
 /*
  * Shows the driver what was pushed since the last publish: one store, of the used index or of the

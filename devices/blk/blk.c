@@ -338,6 +338,7 @@ static int init_blk(const struct vhu_blk_options *o, struct vhu_blk *blk)
 static const struct vhu_device_ops blk_ops = {
 	.name = "blk",
 	.locking = VHU_LOCK_NONE,
+	.completes_in_order = true, /* see open_disk() */
 	.num_queues = blk_num_queues,
 	.max_queue_size = blk_max_queue_size,
 	.features = blk_features,

@@ -67,6 +67,7 @@ static void rng_destroy(struct vhu_device *device)
 
 static const struct vhu_device_ops rng_ops = {
 	.name = "rng",
+	.completes_in_order = true,
 	.num_queues = rng_num_queues,
 	.max_queue_size = rng_max_queue_size,
 	.features = rng_features,

@@ -14,7 +14,7 @@ static void features_are_those_of_the_rings(void **state)
 {
 	static const unsigned wanted[] = { VHU_F_RING_INDIRECT_DESC, VHU_F_RING_EVENT_IDX,
 					   VHU_F_PROTOCOL_FEATURES, VHU_F_VERSION_1,
-					   VHU_F_RING_PACKED };
+					   VHU_F_RING_PACKED, VHU_F_IN_ORDER };
 	struct scene *scene = *state;
 	uint64_t features, again;
 
