@@ -158,7 +158,7 @@ static uint64_t ask_protocol_features(struct vhu_device *device)
 		bits |= VHU_BIT(VHU_PROTOCOL_F_CONFIG);
 	if (ops->get_shared_object)
 		bits |= VHU_BIT(VHU_PROTOCOL_F_SHARED_OBJECT);
-	if (ops->set_device_state_fd && ops->check_device_state)
+	if ((ops->set_device_state_fd && ops->check_device_state) || (ops->save && ops->load))
 		bits |= VHU_BIT(VHU_PROTOCOL_F_DEVICE_STATE);
 	return ops->protocol_features ? bits & ops->protocol_features(device) : bits;
 }

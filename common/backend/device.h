@@ -136,13 +136,14 @@ struct vhu_device_ops {
 			    unsigned worker_idx);
 
 	/*
-	 * Optional; default: -EOPNOTSUPP. control. Starts a transfer of the device's state
-	 * through fd (direction 0 save, 1 load) and returns at once. Takes fd. *ret_fd: -1, or
-	 * an fd for the front-end to use instead (vhost-user, Migrating back-end state).
+	 * Optional, both; for a device that does without save and load below. control. Starts a
+	 * transfer of the device's state through fd (direction 0 save, 1 load) and returns at once.
+	 * Takes fd. *ret_fd: -1, or an fd for the front-end to use instead (vhost-user, Migrating
+	 * back-end state).
 	 */
 	int (*set_device_state_fd)(struct vhu_device *device, uint32_t direction, uint32_t phase,
 				   int fd, int *ret_fd);
-	/* Optional; default: -EOPNOTSUPP. control [read]. 0, or how the transfer failed. */
+	/* control [read]. 0, or how the transfer failed. */
 	int (*check_device_state)(struct vhu_device *device);
 
 	/*
@@ -164,6 +165,16 @@ struct vhu_device_ops {
 	 */
 	void (*suspended)(struct vhu_device *device);
 	void (*resumed)(struct vhu_device *device);
+
+	/*
+	 * Optional, both; default: DEVICE_STATE is not offered. control, no queue is at work. save
+	 * gives what the device at the destination must know, in a form of state_version:
+	 * malloc()ed, the caller's then. load takes it up, of this version or an earlier one.
+	 * Anyone may have touched it: check all. On an error nothing has changed.
+	 */
+	uint32_t state_version;
+	int (*save)(struct vhu_device *device, void **ret_bytes, size_t *ret_len);
+	int (*load)(struct vhu_device *device, uint32_t version, const void *bytes, size_t len);
 
 	/*
 	 * Required when anything was allocated; the last reference went. Any thread. Frees

@@ -172,6 +172,26 @@ int vhu_device_check_device_state(struct vhu_device *device)
 	return r;
 }
 
+int vhu_device_save(struct vhu_device *device, void **ret_bytes, size_t *ret_len)
+{
+	int r;
+
+	lock_write(device);
+	r = device->ops->save(device, ret_bytes, ret_len);
+	unlock(device);
+	return r;
+}
+
+int vhu_device_load(struct vhu_device *device, uint32_t version, const void *bytes, size_t len)
+{
+	int r;
+
+	lock_write(device);
+	r = device->ops->load(device, version, bytes, len);
+	unlock(device);
+	return r;
+}
+
 int vhu_device_start(struct vhu_device *device, unsigned queue, unsigned size)
 {
 	int r;

@@ -21,6 +21,12 @@ static inline void vhu_counter_add(struct vhu_counter *c, uint64_t n)
 	atomic_store_explicit(&c->value, value + n, memory_order_relaxed);
 }
 
+/* While nobody counts. */
+static inline void vhu_counter_set(struct vhu_counter *c, uint64_t value)
+{
+	atomic_store_explicit(&c->value, value, memory_order_relaxed);
+}
+
 static inline uint64_t vhu_counter_get(const struct vhu_counter *c)
 {
 	return atomic_load_explicit(&((struct vhu_counter *)c)->value, memory_order_relaxed);

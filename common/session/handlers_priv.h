@@ -48,6 +48,12 @@ int vhu_handle_check_device_state(struct vhu_session *session, struct vhu_messag
 /* What handlers of several files share. */
 
 /*
+ * handle_state.c: no transfer any more; a session that was parked for its end is not parked. Not
+ * while the control thread has it.
+ */
+void vhu_session_drop_transfer(struct vhu_session *session);
+
+/*
  * handle_vring.c: drains and stops those rings; suspends the device when none is left; then
  * after.
  */

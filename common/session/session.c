@@ -77,16 +77,21 @@ static int part_done(struct vhu_session *session)
 	return session->next(session);
 }
 
-static void job_back(struct vhu_errand *errand)
+void vhu_session_part_done(struct vhu_session *session, int error)
 {
-	struct vhu_session *session = container_of(errand, struct vhu_job, errand)->session;
 	int r;
 
-	if (errand->result < 0 && !session->step_error)
-		session->step_error = errand->result;
+	if (error < 0 && !session->step_error)
+		session->step_error = error;
 	r = part_done(session);
 	if (r != VHU_PARKED && session->parked)
 		complete(session, r);
+}
+
+static void job_back(struct vhu_errand *errand)
+{
+	vhu_session_part_done(container_of(errand, struct vhu_job, errand)->session,
+			      errand->result);
 }
 
 static void ring_work(struct vhu_errand *errand)
@@ -223,6 +228,8 @@ static void begin_close(struct vhu_session *session, int error)
 	session->source = NULL;
 	if (vhu_loop_add_timer(session->loop, unblock_again, session, &session->unblock_timer) == 0)
 		unblock_again(session, 0);
+	if (session->awaits_transfer)
+		vhu_session_drop_transfer(session);
 	if (!session->parked)
 		tear_down(session);
 }
@@ -263,6 +270,7 @@ static void torn_down(struct vhu_session *session)
 	device->memory_faulted = NULL;
 	vhu_source_remove(session->unblock_timer);
 	forget_message(session);
+	vhu_session_drop_transfer(session);
 	vhu_memory_unref(session->memory);
 	vhu_memory_unref(session->no_memory);
 	vhu_dirty_log_unref(session->log);

@@ -83,6 +83,10 @@ struct vhu_session {
 	struct vhu_job control_job;
 	struct vhu_job jobs[VHU_MAX_QUEUES];
 
+	struct vhu_state_transfer *transfer; /* owned, or NULL */
+	void *state_bytes;		     /* owned: to be saved, until there is a transfer */
+	size_t state_len;
+	bool awaits_transfer; /* parked for nothing but its end */
 	bool parked;
 	bool closing;  /* no further message; torn down when nothing is under way */
 	struct vhu_source *unblock_timer;
@@ -138,6 +142,8 @@ int vhu_session_on_rings(struct vhu_session *session, uint64_t rings, vhu_ring_w
 			 vhu_step_fn next);
 /* Runs fn on the control thread, then next; its result is in session->step_error. */
 int vhu_session_on_control(struct vhu_session *session, vhu_control_fn fn, vhu_step_fn next);
+/* On main: the last part of a step that a handler parked by itself has ended. */
+void vhu_session_part_done(struct vhu_session *session, int error);
 /* A last step: the result of the one before. */
 int vhu_session_step_result(struct vhu_session *session);
 

@@ -350,6 +350,9 @@ static const struct vhu_device_ops blk_ops = {
 	.handle_event = blk_handle_event,
 	.suspended = blk_suspended,
 	.resumed = blk_resumed,
+	.state_version = VHU_BLK_STATE_VERSION,
+	.save = vhu_blk_save,
+	.load = vhu_blk_load,
 	.destroy = blk_destroy,
 };
 

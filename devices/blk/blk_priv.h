@@ -17,4 +17,8 @@ struct vhu_blk {
 	struct vhu_source *watch; /* of the size; while rings run; main's */
 };
 
+#define VHU_BLK_STATE_VERSION 1
+int vhu_blk_save(struct vhu_device *device, void **ret_bytes, size_t *ret_len);
+int vhu_blk_load(struct vhu_device *device, uint32_t version, const void *bytes, size_t len);
+
 #endif

@@ -152,25 +152,14 @@ static void end_report(struct report *r)
 		fputs("}\n", r->out);
 }
 
-static const struct {
-	const char *name;
-	size_t at;
-} counters[] = {
-#define COUNTER(name) { #name, offsetof(struct vhu_blk_stats, name) }
-	COUNTER(reads),	   COUNTER(read_bytes), COUNTER(writes), COUNTER(written_bytes),
-	COUNTER(flushes),  COUNTER(discards),	COUNTER(zeroes), COUNTER(erases),
-	COUNTER(others),   COUNTER(errors),
-#undef COUNTER
-};
-
-static uint64_t counter_of(const struct vhu_blk_stats *stats, size_t i)
+static uint64_t counter_of(struct vhu_blk_stats *stats, size_t i)
 {
-	return vhu_counter_get((const struct vhu_counter *)((const char *)stats + counters[i].at));
+	return vhu_counter_get(vhu_blk_counter(stats, i));
 }
 
-static bool is_used(const struct vhu_blk_stats *stats)
+static bool is_used(struct vhu_blk_stats *stats)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
+	for (size_t i = 0; i < VHU_BLK_COUNTERS; i++)
 		if (counter_of(stats, i))
 			return true;
 	return false;
@@ -188,8 +177,8 @@ static void put_stats(struct report *r, const struct vhu_blk *blk)
 			continue;
 		open_group(r, NULL, '{');
 		put_number(r, "queue", q);
-		for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
-			put_number(r, counters[i].name, counter_of(&blk->stats[q], i));
+		for (size_t i = 0; i < VHU_BLK_COUNTERS; i++)
+			put_number(r, vhu_blk_counter_names[i], counter_of(&blk->stats[q], i));
 		close_group(r, '}');
 	}
 	close_group(r, ']');

@@ -9,11 +9,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/base/log.h"
 #include "common/base/num.h"
-#include "common/base/stats.h"
 #include "common/ring/chain.h"
 #include "devices/blk/io.h"
+#include "devices/blk/stats.h"
 
 /* What the headers of Debian 12 do not have yet. */
 #ifndef VIRTIO_BLK_F_LIFETIME
@@ -54,19 +53,6 @@ struct vhu_blk_disk {
 	int (*get_lifetime)(void *data, struct vhu_blk_lifetime *ret_lifetime);
 	void *lifetime_data;
 };
-
-/* Of one queue; its worker counts. */
-struct vhu_blk_stats {
-	struct vhu_counter reads, read_bytes;
-	struct vhu_counter writes, written_bytes;
-	struct vhu_counter flushes;
-	struct vhu_counter discards;
-	struct vhu_counter zeroes;
-	struct vhu_counter erases;
-	struct vhu_counter others;
-	struct vhu_counter errors;
-	struct vhu_log_limit log_limit;
-} __attribute__((aligned(64)));
 
 struct vhu_blk_request {
 	/* The caller's: set before it is run. */
