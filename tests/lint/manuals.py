@@ -7,6 +7,8 @@ import shutil
 
 from tree import Fault, run
 
+# One page of any length: a table may not fit where a terminal's page ends, which nobody sees.
+LONG = ".pl 1000i\n"
 SCDOC_ERROR = re.compile(r"Error at (\d+):\d+: (.*)")
 
 
@@ -18,7 +20,7 @@ def render(tree):
             line, why = error.groups() if error else (1, errors.strip())
             yield Fault(path, int(line), f"scdoc: {why}")
         elif shutil.which("man"):
-            for warning in run(["man", "--warnings", "-l", "-"], page)[2].splitlines():
+            for warning in run(["man", "--warnings", "-l", "-"], LONG + page)[2].splitlines():
                 yield Fault(path, 1, f"man: {warning}")
 
 
