@@ -16,6 +16,8 @@
 /* How long nothing has to happen until we believe that nothing will. */
 #define SILENCE_MS 60
 #define MEMORY_BYTES (64ull << 20)
+/* Targets times layouts. */
+#define VARIANTS 15
 
 static const char *const no_args[] = { NULL };
 static const char *const null_args[] = {
@@ -100,7 +102,9 @@ void scene_connect(struct scene *scene)
 void scene_negotiate_bits(struct scene *scene, uint64_t features, uint64_t protocol_features)
 {
 	scene_connect(scene);
-	assert_int_equal(vhu_frontend_negotiate(&scene->frontend, features, protocol_features), 0);
+	assert_int_equal(vhu_frontend_negotiate(&scene->frontend, features | scene->ring_features,
+						protocol_features),
+			 0);
 	assert_int_equal(vhu_frontend_share_memory(&scene->frontend), 0);
 }
 
@@ -172,6 +176,17 @@ void scene_io(struct scene *scene, struct vhu_driver *driver)
 	scene_collect(scene, driver, 1);
 }
 
+/* An index further ahead than the ring is long; a list of descriptors without an end. */
+void scene_break(struct scene *scene, struct vhu_driver *driver)
+{
+	if (!(scene->frontend.acked_features & VHU_BIT(VHU_F_RING_PACKED))) {
+		driver->split.avail_idx += RING_SIZE + 1;
+		return;
+	}
+	assert_true(vhu_driver_add(driver, scene->buffers, 1, 0, 0) >= 0);
+	driver->packed.held_flags |= VRING_DESC_F_NEXT;
+}
+
 void scene_expect_silence(struct vhu_driver *driver)
 {
 	struct vhu_driver_used used;
@@ -189,13 +204,17 @@ static void open_guest(struct vhu_frontend *frontend)
 
 void scene_serves(struct scene *scene)
 {
-	struct scene good = { .target = scene->target, .program = scene->program };
+	struct scene good = {
+		.target = scene->target,
+		.ring_features = scene->ring_features,
+		.program = scene->program,
+	};
 
 	open_guest(&good.frontend);
 	scene_ring(&good);
 	scene_io(&good, &good.driver);
 	assert_int_equal(vhu_driver_stop(&good.driver), 0);
-	assert_int_equal(good.driver.base, 1);
+	assert_int_equal(good.driver.base, vhu_driver_idle_base(&good.driver));
 	vhu_driver_finish(&good.driver);
 	vhu_frontend_finish(&good.frontend);
 }
@@ -226,14 +245,22 @@ void expect_refused(struct vhu_frontend *frontend, int result)
 
 /* What every test begins and ends with. */
 
+/* A target, and what its rings are. */
+struct variant {
+	const struct target *target;
+	uint64_t ring_features;
+};
+
 static int setup(void **state)
 {
-	const struct target *target = *state;
+	const struct variant *variant = *state;
+	const struct target *target = variant->target;
 	struct scene *scene = calloc(1, sizeof(*scene));
 
 	assert_non_null(scene);
 	*state = scene;
 	scene->target = target;
+	scene->ring_features = variant->ring_features;
 	program_init(&scene->program, target->parent);
 	if (target->image_bytes) {
 		int fd = open(scene->program.image, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -292,34 +319,55 @@ static int teardown(void **state)
 	return why ? -1 : 0;
 }
 
-int run_device_tests(const struct device_test *tests, size_t n, int argc, char **argv)
+static const struct {
+	const char *name;
+	uint64_t features;
+	unsigned excluded_by;
+} layouts[] = {
+	{ "", 0, 0 },
+	{ "_packed", VHU_BIT(VHU_F_RING_PACKED), SPLIT_ONLY },
+	{ "_in_order", VHU_BIT(VHU_F_IN_ORDER), 0 },
+};
+
+/* A name for each variant that the test is for. Returns how many there are. */
+static size_t add_variants(const struct device_test *test, struct CMUnitTest *all,
+			   struct variant *variants)
 {
 	static const struct target *const targets[] = {
 		&rng_target, &null_target, &mmap_target, &sync_target, &read_only_target,
 	};
-	struct CMUnitTest *all = calloc(ARRAY_SIZE(targets) * n, sizeof(*all));
+	size_t n = 0;
+
+	for (size_t i = 0; i < VARIANTS; i++) {
+		size_t t = i % ARRAY_SIZE(targets), l = i / ARRAY_SIZE(targets);
+		char *name;
+
+		if (!(test->targets & 1u << t) || test->targets & layouts[l].excluded_by ||
+		    asprintf(&name, "%s%s_%s", targets[t]->name, layouts[l].name, test->name) < 0)
+			continue;
+		variants[n] = (struct variant){ targets[t], layouts[l].features };
+		all[n] = (struct CMUnitTest){ name, test->fn, setup, teardown, &variants[n] };
+		n++;
+	}
+	return n;
+}
+
+int run_device_tests(const struct device_test *tests, size_t n, int argc, char **argv)
+{
+	struct CMUnitTest *all = calloc(VARIANTS * n, sizeof(*all));
+	struct variant *variants = calloc(VARIANTS * n, sizeof(*variants));
 	size_t n_all = 0;
 	int failed;
 
 	signal(SIGPIPE, SIG_IGN);
-	for (size_t t = 0; t < ARRAY_SIZE(targets); t++) {
-		for (size_t i = 0; i < n; i++) {
-			char *name;
-
-			if (!(tests[i].targets & 1u << t) ||
-			    asprintf(&name, "%s_%s", targets[t]->name, tests[i].name) < 0)
-				continue;
-			all[n_all++] = (struct CMUnitTest){
-				name, tests[i].fn, setup, teardown,
-				(void *)(uintptr_t)targets[t],
-			};
-		}
-	}
+	for (size_t i = 0; i < n; i++)
+		n_all += add_variants(&tests[i], all + n_all, variants + n_all);
 	if (argc > 1)
 		cmocka_set_test_filter(argv[1]);
 	failed = _cmocka_run_group_tests("device", all, n_all, NULL, NULL);
 	for (size_t i = 0; i < n_all; i++)
 		free((char *)(uintptr_t)all[i].name);
+	free(variants);
 	free(all);
 	return failed;
 }

@@ -44,6 +44,7 @@ extern const struct target read_only_target;
 
 struct scene {
 	const struct target *target;
+	uint64_t ring_features; /* negotiated beside what the test asks for: its layout */
 	struct program program;
 	unsigned idle_fds;
 	struct vhu_frontend frontend; /* the one that misbehaves */
@@ -71,6 +72,8 @@ int scene_add(struct scene *scene, struct vhu_driver *driver, uint64_t token);
 void scene_io(struct scene *scene, struct vhu_driver *driver);
 /* Waits for n requests that were added. */
 void scene_collect(struct scene *scene, struct vhu_driver *driver, unsigned n);
+/* Makes the ring one that cannot be read on; the back-end sees it at the next kick or publish. */
+void scene_break(struct scene *scene, struct vhu_driver *driver);
 /* Nothing is used within some time. */
 void scene_expect_silence(struct vhu_driver *driver);
 /* A well-behaved front-end is served, from connection to disconnection. */
@@ -88,7 +91,7 @@ int make_eventfd(uint64_t count, int flags);
 /* A memfd of size bytes. */
 int make_memfd(uint64_t size);
 
-/* A test and what it runs against. */
+/* A test and what it runs against: each of its targets with split and with packed rings. */
 enum {
 	ON_RNG = 1,
 	ON_BLK = 2,
@@ -97,6 +100,7 @@ enum {
 	ON_SYNC = 8,
 	ON_IMAGE = ON_MMAP | ON_SYNC,
 	ON_READ_ONLY = 16,
+	SPLIT_ONLY = 0x100,
 };
 struct device_test {
 	const char *name;

@@ -8,6 +8,14 @@
 #include "common/base/num.h"
 #include "tests/device/dirty_log.h"
 
+/* What a device writes of a packed ring is marked where it lies, and no log address is needed. */
+static uint64_t used_mark(const struct scene *scene)
+{
+	bool packed = scene->frontend.acked_features & VHU_BIT(VHU_F_RING_PACKED);
+
+	return packed ? scene->driver.desc_gpa : USED_LOG_GPA;
+}
+
 static void nothing_is_marked_when_off(void **state)
 {
 	struct scene *scene = *state;
@@ -21,7 +29,7 @@ static void nothing_is_marked_when_off(void **state)
 	log_all(scene, true);
 	scene_io(scene, &scene->driver);
 	assert_true(is_marked(&log, scene->buffers[scene->target->n_readable].gpa));
-	assert_true(is_marked(&log, USED_LOG_GPA));
+	assert_true(is_marked(&log, used_mark(scene)));
 	log_all(scene, false);
 	memset(log.bits, 0, LOG_BYTES);
 	for (unsigned i = 0; i < 20; i++)
@@ -258,7 +266,7 @@ int main(int argc, char **argv)
 		DEVICE_TEST(regions_added_later_are_logged, ON_BOTH),
 		DEVICE_TEST(bad_logs_are_refused, ON_BOTH),
 		DEVICE_TEST(the_log_is_always_confirmed, ON_BOTH),
-		DEVICE_TEST(a_used_ring_outside_the_log_is_refused, ON_RNG),
+		DEVICE_TEST(a_used_ring_outside_the_log_is_refused, ON_RNG | SPLIT_ONLY),
 		DEVICE_TEST(a_log_too_small_ends_the_session, ON_BOTH),
 		DEVICE_TEST(a_log_cut_short_ends_the_session, ON_BOTH),
 		DEVICE_TEST(changes_of_the_log_are_told, ON_BOTH),

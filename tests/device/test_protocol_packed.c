@@ -81,8 +81,8 @@ static void layout_counts_at_the_start(void **state)
 int main(int argc, char **argv)
 {
 	static const struct device_test tests[] = {
-		DEVICE_TEST(sizes_and_bases_of_packed_rings, ON_BOTH),
-		DEVICE_TEST(layout_counts_at_the_start, ON_BOTH),
+		DEVICE_TEST(sizes_and_bases_of_packed_rings, ON_BOTH | SPLIT_ONLY),
+		DEVICE_TEST(layout_counts_at_the_start, ON_BOTH | SPLIT_ONLY),
 	};
 
 	return run_device_tests(tests, ARRAY_SIZE(tests), argc, argv);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Chains that break a rule, odd ones that break none, and broken rings (virtio 1.3, 2.7). */
+/* Chains that break a rule, odd ones that break none, broken rings (virtio 1.3, 2.7 and 2.8). */
 #include <endian.h>
 #include <poll.h>
 #include <string.h>
@@ -13,145 +13,176 @@
 
 /* A chain of three as the driver wrote it, about to be spoilt. */
 struct chain {
-	struct vring_desc *head; /* in the ring */
-	struct vring_desc *d[3]; /* of the ring, or of the indirect table */
-	uint16_t index[3];
+	struct element {
+		__u64 *addr;
+		uint32_t *len;
+		uint16_t *flags, *next; /* packed: no next */
+	} head, d[3];			/* in the ring; in the ring or in the indirect table */
+	uint16_t index[3];		/* split: where these are */
 };
 
-static void set_addr(struct vring_desc *d, uint64_t gpa, uint32_t len)
+static void set_addr(struct element *d, uint64_t gpa, uint32_t len)
 {
-	d->addr = htole64(gpa);
-	d->len = htole32(len);
+	*d->addr = htole64(gpa);
+	*d->len = htole32(len);
 }
 
-static void link_to(struct vring_desc *d, unsigned next)
+static void link_to(struct element *d, unsigned next)
 {
-	d->flags |= htole16(VRING_DESC_F_NEXT);
-	d->next = htole16((uint16_t)next);
+	*d->flags |= htole16(VRING_DESC_F_NEXT);
+	*d->next = htole16((uint16_t)next);
 }
 
 static void buffer_nowhere(struct chain *c)
 {
-	set_addr(c->d[1], NOWHERE, 16);
+	set_addr(&c->d[1], NOWHERE, 16);
 }
 
 static void buffer_past_the_end(struct chain *c)
 {
-	set_addr(c->d[1], MEMORY_END - 15, 16);
+	set_addr(&c->d[1], MEMORY_END - 15, 16);
 }
 
 static void buffer_wraps(struct chain *c)
 {
-	set_addr(c->d[1], UINT64_MAX - 7, 16);
+	set_addr(&c->d[1], UINT64_MAX - 7, 16);
 }
 
 static void buffer_huge(struct chain *c)
 {
-	set_addr(c->d[1], 0, UINT32_MAX);
+	set_addr(&c->d[1], 0, UINT32_MAX);
 }
 
 static void status_nowhere(struct chain *c)
 {
-	set_addr(c->d[2], NOWHERE, 1);
+	set_addr(&c->d[2], NOWHERE, 1);
 }
 
 static void writable_first(struct chain *c)
 {
-	c->d[0]->flags |= htole16(VRING_DESC_F_WRITE);
+	*c->d[0].flags |= htole16(VRING_DESC_F_WRITE);
 }
 
 static void loop_of_three(struct chain *c)
 {
-	link_to(c->d[2], c->index[0]);
+	link_to(&c->d[2], c->index[0]);
 }
 
 static void loop_of_one(struct chain *c)
 {
-	link_to(c->d[1], c->index[1]);
+	link_to(&c->d[1], c->index[1]);
 }
 
 static void next_past_the_ring(struct chain *c)
 {
-	link_to(c->d[1], RING_SIZE);
+	link_to(&c->d[1], RING_SIZE);
 }
 
 static void next_far_away(struct chain *c)
 {
-	link_to(c->d[0], 0xffff);
+	link_to(&c->d[0], 0xffff);
 }
 
 static void table_in_table(struct chain *c)
 {
-	c->d[1]->flags |= htole16(VRING_DESC_F_INDIRECT);
+	*c->d[1].flags |= htole16(VRING_DESC_F_INDIRECT);
 }
 
 static void table_of_odd_length(struct chain *c)
 {
-	c->head->len = htole32(47);
+	*c->head.len = htole32(47);
 }
 
 static void table_too_short(struct chain *c)
 {
-	c->head->len = htole32(15);
+	*c->head.len = htole32(15);
 }
 
 static void table_of_nothing(struct chain *c)
 {
-	c->head->len = 0;
+	*c->head.len = 0;
 }
 
 static void table_too_long(struct chain *c)
 {
-	c->head->len = htole32(16 * 32769);
+	*c->head.len = htole32(16 * 32769);
 }
 
 static void table_of_4_gib(struct chain *c)
 {
-	c->head->len = htole32(0xfffffff0);
+	*c->head.len = htole32(0xfffffff0);
 }
 
 static void table_nowhere(struct chain *c)
 {
-	set_addr(c->head, NOWHERE, 48);
+	set_addr(&c->head, NOWHERE, 48);
 }
 
 static void table_past_the_end(struct chain *c)
 {
-	set_addr(c->head, MEMORY_END - 32, 48);
+	set_addr(&c->head, MEMORY_END - 32, 48);
 }
 
 static void table_wraps(struct chain *c)
 {
-	set_addr(c->head, UINT64_MAX - 15, 48);
+	set_addr(&c->head, UINT64_MAX - 15, 48);
 }
 
 static void table_with_next(struct chain *c)
 {
-	link_to(c->head, 0);
+	link_to(&c->head, 0);
 }
 
 static void next_past_the_table(struct chain *c)
 {
-	link_to(c->d[1], 3);
+	link_to(&c->d[1], 3);
 }
 
 static void loop_in_the_table(struct chain *c)
 {
-	link_to(c->d[2], 0);
+	link_to(&c->d[2], 0);
 }
 
-static void fill_chain(struct vhu_driver *driver, uint16_t head, struct chain *ret_chain)
+static struct element split_element(struct vring_desc *desc)
 {
-	struct vring_desc *table = driver->indirect ? vhu_driver_table(driver, head)
-						    : driver->split.vring.desc;
+	return (struct element){ &desc->addr, &desc->len, &desc->flags, &desc->next };
+}
+
+static struct element packed_element(struct vring_packed_desc *desc)
+{
+	return (struct element){ &desc->addr, &desc->len, &desc->flags, NULL };
+}
+
+static void fill_split(struct vhu_driver *driver, uint16_t head, struct chain *ret_chain)
+{
+	struct vring_desc *ring = driver->split.vring.desc;
+	struct vring_desc *table = driver->indirect ? vhu_driver_table(driver, head) : ring;
 	unsigned at = driver->indirect ? 0 : head;
 
-	ret_chain->head = &driver->split.vring.desc[head];
+	ret_chain->head = split_element(&ring[head]);
 	for (unsigned i = 0; i < 3; i++) {
-		ret_chain->d[i] = &table[at];
+		ret_chain->d[i] = split_element(&table[at]);
 		ret_chain->index[i] = (uint16_t)at;
 		at = le16toh(table[at].next);
 	}
+}
+
+/* begin: where the chain was added, which is not where the ring is shown next. */
+static void fill_packed(struct vhu_driver *driver, uint16_t head, unsigned begin,
+			struct chain *ret_chain)
+{
+	struct vring_packed_desc *ring = driver->packed.desc;
+	struct vring_packed_desc *table = vhu_driver_table(driver, head);
+
+	ret_chain->head = packed_element(&ring[begin]);
+	for (unsigned i = 0; i < 3; i++)
+		ret_chain->d[i] = packed_element(driver->indirect ? &table[i]
+								  : &ring[(begin + i) % RING_SIZE]);
+}
+
+static bool is_packed(const struct scene *scene)
+{
+	return scene->frontend.acked_features & VHU_BIT(VHU_F_RING_PACKED);
 }
 
 /* One spoilt chain among good ones: it comes back with length 0, they are served. */
@@ -161,15 +192,20 @@ static void send_spoilt(struct scene *scene, void (*spoil)(struct chain *chain))
 	struct vhu_guest_buffer buffers[3];
 	struct vhu_driver_used used;
 	struct chain chain;
+	unsigned begin;
 	int bad;
 
 	for (unsigned i = 0; i < 3; i++)
 		buffers[i] = vhu_guest_alloc(&scene->frontend.guest, 512, 512);
 	assert_true(scene_add(scene, driver, 1) >= 0);
+	begin = driver->packed.avail.at;
 	bad = vhu_driver_add(driver, buffers, 2, 1, 2);
 	assert_true(bad >= 0);
 	assert_true(scene_add(scene, driver, 3) >= 0);
-	fill_chain(driver, (uint16_t)bad, &chain);
+	if (is_packed(scene))
+		fill_packed(driver, (uint16_t)bad, begin, &chain);
+	else
+		fill_split(driver, (uint16_t)bad, &chain);
 	spoil(&chain);
 	assert_true(vhu_driver_kick(driver) >= 0);
 	/* In any order: a device that looks ahead gives the bad one back before the good ones. */
@@ -187,36 +223,66 @@ static void expect_whole(struct scene *scene)
 	assert_false(status & VHU_STATUS_NEEDS_RESET);
 }
 
+static void send_all(struct scene *scene, void (*const *spoils)(struct chain *), size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		send_spoilt(scene, spoils[i]);
+	expect_whole(scene);
+}
+
 static void malformed_chains_come_back_unserved(void **state)
 {
 	static void (*const spoils[])(struct chain *) = {
-		buffer_nowhere, buffer_past_the_end, buffer_wraps, buffer_huge, status_nowhere,
-		writable_first, loop_of_three, loop_of_one, next_past_the_ring, next_far_away,
+		buffer_nowhere, buffer_past_the_end, buffer_wraps,
+		buffer_huge,	status_nowhere,	     writable_first,
 	};
 	struct scene *scene = *state;
 
 	scene_ring(scene);
 	scene->driver.indirect = false;
-	for (size_t i = 0; i < ARRAY_SIZE(spoils); i++)
-		send_spoilt(scene, spoils[i]);
-	expect_whole(scene);
+	send_all(scene, spoils, ARRAY_SIZE(spoils));
+}
+
+static void malformed_links_come_back_unserved(void **state)
+{
+	static void (*const spoils[])(struct chain *) = {
+		loop_of_three,
+		loop_of_one,
+		next_past_the_ring,
+		next_far_away,
+	};
+	struct scene *scene = *state;
+
+	scene_ring(scene);
+	scene->driver.indirect = false;
+	send_all(scene, spoils, ARRAY_SIZE(spoils));
 }
 
 static void malformed_tables_come_back_unserved(void **state)
 {
 	static void (*const spoils[])(struct chain *) = {
-		buffer_nowhere, buffer_past_the_end, buffer_wraps, buffer_huge, status_nowhere,
-		writable_first, table_in_table, table_of_odd_length, table_too_short,
-		table_of_nothing, table_too_long, table_of_4_gib, table_nowhere,
-		table_past_the_end, table_wraps, table_with_next, next_past_the_table,
-		next_far_away, loop_in_the_table,
+		buffer_nowhere,	    buffer_past_the_end, buffer_wraps,	      buffer_huge,
+		status_nowhere,	    writable_first,	 table_of_odd_length, table_too_short,
+		table_of_nothing,   table_too_long,	 table_of_4_gib,      table_nowhere,
+		table_past_the_end, table_wraps,
 	};
 	struct scene *scene = *state;
 
 	scene_ring(scene);
-	for (size_t i = 0; i < ARRAY_SIZE(spoils); i++)
-		send_spoilt(scene, spoils[i]);
-	expect_whole(scene);
+	send_all(scene, spoils, ARRAY_SIZE(spoils));
+}
+
+/* In a packed ring's table of all flags only WRITE counts (virtio 1.3, 2.8.7). */
+static void malformed_links_in_tables_come_back_unserved(void **state)
+{
+	static void (*const spoils[])(struct chain *) = {
+		table_in_table, table_with_next,   next_past_the_table,
+		next_far_away,	loop_in_the_table,
+	};
+	struct scene *scene = *state;
+
+	scene_ring(scene);
+	send_all(scene, spoils, ARRAY_SIZE(spoils));
 }
 
 /* A ring full of loops, over and over: each costs what the ring has entries and no more. */
@@ -232,8 +298,8 @@ static void many_loops_are_no_hang(void **state)
 	driver->indirect = false;
 	for (unsigned round = 0; round < 50; round++) {
 		while ((head = vhu_driver_add(driver, scene->buffers, 1, 0, 0)) >= 0) {
-			fill_chain(driver, (uint16_t)head, &chain);
-			link_to(chain.head, (unsigned)head);
+			fill_split(driver, (uint16_t)head, &chain);
+			link_to(&chain.head, (unsigned)head);
 		}
 		assert_true(vhu_driver_kick(driver) >= 0);
 		for (unsigned i = 0; i < RING_SIZE; i++) {
@@ -255,8 +321,13 @@ static void indirect_must_be_negotiated(void **state)
 			VHU_FRONTEND_PROTOCOL_FEATURES);
 	head = vhu_driver_add(driver, scene->buffers, 0, 1, 0);
 	assert_true(head >= 0);
-	driver->split.vring.desc[head].flags = htole16(VRING_DESC_F_INDIRECT);
-	driver->split.vring.desc[head].len = htole32(16);
+	if (is_packed(scene)) {
+		driver->packed.held_flags |= VRING_DESC_F_INDIRECT;
+		driver->packed.desc[0].len = htole32(16);
+	} else {
+		driver->split.vring.desc[head].flags = htole16(VRING_DESC_F_INDIRECT);
+		driver->split.vring.desc[head].len = htole32(16);
+	}
 	assert_true(vhu_driver_kick(driver) >= 0);
 	assert_int_equal(vhu_driver_wait(driver, &used), 0);
 	assert_int_equal(used.len, 0);
@@ -314,12 +385,16 @@ static void tables_may_cross_regions(void **state)
 	halves[n] = halves[n - 1];
 	halves[n].len = 0;
 	for (unsigned before = 1; before < (n + 1) * 16; before++) {
+		unsigned begin = driver->packed.avail.at;
 		int head = vhu_driver_add(driver, halves, n_readable, n + 1 - n_readable, 0);
 
 		assert_true(head >= 0);
 		write_guest(scene, MEMORY_END - before, vhu_driver_table(driver, (uint16_t)head),
 			    (n + 1) * 16);
-		driver->split.vring.desc[head].addr = htole64(MEMORY_END - before);
+		if (is_packed(scene))
+			driver->packed.desc[begin].addr = htole64(MEMORY_END - before);
+		else
+			driver->split.vring.desc[head].addr = htole64(MEMORY_END - before);
 		assert_true(vhu_driver_kick(driver) >= 0);
 		scene_collect(scene, driver, 1);
 	}
@@ -424,7 +499,7 @@ static void breaks_are_seen_without_a_kick(void **state)
 	for (unsigned round = 0; round < 50; round++) {
 		for (unsigned i = 0; i < 20; i++)
 			scene_io(scene, driver);
-		driver->split.avail_idx += RING_SIZE + 1;
+		scene_break(scene, driver);
 		assert_true(vhu_driver_kick(driver) >= 0);
 		expect_broken(scene, driver);
 		revive(scene, driver);
@@ -437,7 +512,7 @@ static void reset_device_revives_the_ring(void **state)
 	struct vhu_driver *driver = &scene->driver;
 
 	scene_ring(scene);
-	driver->split.avail_idx += RING_SIZE + 1;
+	scene_break(scene, driver);
 	assert_true(vhu_driver_kick(driver) >= 0);
 	expect_broken(scene, driver);
 	assert_int_equal(vhu_frontend_tell(&scene->frontend, VHU_RESET_DEVICE), 0);
@@ -468,9 +543,11 @@ static void other_queues_go_on(void **state)
 		use_set(scene, sets[i]);
 		scene_io(scene, &drivers[i]);
 	}
-	drivers[1].split.avail_idx += RING_SIZE + 1;
+	use_set(scene, sets[1]);
+	scene_break(scene, &drivers[1]);
 	assert_true(vhu_driver_kick(&drivers[1]) >= 0);
-	vhu_driver_split_add_head(&drivers[2], 0xffff, 0);
+	use_set(scene, sets[2]);
+	scene_break(scene, &drivers[2]);
 	assert_true(vhu_driver_kick(&drivers[2]) >= 0);
 	expect_broken(scene, &drivers[1]);
 	expect_broken(scene, &drivers[2]);
@@ -493,14 +570,16 @@ int main(int argc, char **argv)
 {
 	static const struct device_test tests[] = {
 		DEVICE_TEST(malformed_chains_come_back_unserved, ON_BOTH),
+		DEVICE_TEST(malformed_links_come_back_unserved, ON_BOTH | SPLIT_ONLY),
 		DEVICE_TEST(malformed_tables_come_back_unserved, ON_BOTH),
-		DEVICE_TEST(many_loops_are_no_hang, ON_BOTH),
+		DEVICE_TEST(malformed_links_in_tables_come_back_unserved, ON_BOTH | SPLIT_ONLY),
+		DEVICE_TEST(many_loops_are_no_hang, ON_BOTH | SPLIT_ONLY),
 		DEVICE_TEST(indirect_must_be_negotiated, ON_BOTH),
 		DEVICE_TEST(buffers_may_cross_regions, ON_BOTH),
 		DEVICE_TEST(tables_may_cross_regions, ON_BOTH),
 		DEVICE_TEST(empty_buffers_are_none, ON_BOTH),
-		DEVICE_TEST(avail_jumps_break_the_ring, ON_BOTH),
-		DEVICE_TEST(heads_past_the_ring_break_it, ON_BOTH),
+		DEVICE_TEST(avail_jumps_break_the_ring, ON_BOTH | SPLIT_ONLY),
+		DEVICE_TEST(heads_past_the_ring_break_it, ON_BOTH | SPLIT_ONLY),
 		DEVICE_TEST(breaks_are_seen_without_a_kick, ON_BOTH),
 		DEVICE_TEST(reset_device_revives_the_ring, ON_BOTH),
 		DEVICE_TEST(other_queues_go_on, ON_BLK),

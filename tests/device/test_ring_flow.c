@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Notifications in both directions, wrapping indices, and restarts (virtio 1.3, 2.7). */
+/* Notifications in both directions, wrapping indices, and restarts (virtio 1.3, 2.7 and 2.8). */
 #include <string.h>
 #include <unistd.h>
 
@@ -9,6 +9,11 @@
 #include "tests/device/load.h"
 
 #define NO_EVENT_IDX (VHU_FRONTEND_FEATURES & ~VHU_BIT(VHU_F_RING_EVENT_IDX))
+
+static bool is_packed(const struct vhu_driver *driver)
+{
+	return driver->frontend->acked_features & VHU_BIT(VHU_F_RING_PACKED);
+}
 
 static void add_published(struct scene *scene, struct vhu_driver *driver, unsigned n)
 {
@@ -26,19 +31,31 @@ static void collect_busily(struct scene *scene, struct vhu_driver *driver, unsig
 }
 
 /* Until the program asks for a kick: then it has made all the calls that it had to make. */
-static void wait_idle(const struct vhu_driver *driver)
+static bool is_idle(const struct vhu_driver *driver)
 {
+	const struct vring_packed_desc_event *event = driver->packed.device_event;
 	const struct vring *vring = &driver->split.vring;
-	uint64_t deadline_ns = vhu_now_ns() + 10 * NS_PER_SEC;
-	bool idle = false;
+	uint16_t flags;
 
-	while (!idle && vhu_now_ns() < deadline_ns) {
-		idle = driver->event_idx
+	if (!is_packed(driver))
+		return driver->event_idx
 			       ? vhu_load_le16(&vring_avail_event(vring)) == driver->split.avail_idx
 			       : !(vhu_load_le16(&vring->used->flags) & VRING_USED_F_NO_NOTIFY);
+	flags = vhu_load_acquire_le16(&event->flags);
+	/* Where the driver will add next: the half of the base that is the available place. */
+	return driver->event_idx ? flags == VRING_PACKED_EVENT_FLAG_DESC &&
+					   vhu_load_le16(&event->off_wrap) ==
+						   (uint16_t)vhu_driver_idle_base(driver)
+				 : flags == VRING_PACKED_EVENT_FLAG_ENABLE;
+}
+
+static void wait_idle(const struct vhu_driver *driver)
+{
+	uint64_t deadline_ns = vhu_now_ns() + 10 * NS_PER_SEC;
+
+	while (!is_idle(driver) && vhu_now_ns() < deadline_ns)
 		sleep_ms(1);
-	}
-	assert_true(idle);
+	assert_true(is_idle(driver));
 }
 
 static void no_call_is_made_that_nobody_wants(struct scene *scene)
@@ -75,6 +92,23 @@ static void calls_are_suppressed_by_flag(void **state)
 	no_call_is_made_that_nobody_wants(*state);
 }
 
+/* A call for what is used after n more chains, each of one descriptor. */
+static void ask_call_after(struct vhu_driver *driver, uint16_t n)
+{
+	const struct vhu_driver_packed *packed = &driver->packed;
+	unsigned at = packed->used.at + n;
+	bool wrap = packed->used.wrap != (at >= RING_SIZE);
+
+	if (is_packed(driver)) {
+		vhu_store_le16(&packed->driver_event->off_wrap,
+			       (uint16_t)(at % RING_SIZE | (wrap ? 0x8000 : 0)));
+		vhu_store_release_le16(&packed->driver_event->flags, VRING_PACKED_EVENT_FLAG_DESC);
+	} else {
+		vhu_store_le16(&vring_used_event(&driver->split.vring),
+			       (uint16_t)(driver->split.used_idx + n));
+	}
+}
+
 /* The event index is further ahead than the next entry: one call, when it is reached. */
 static void calls_come_when_the_index_is_reached(void **state)
 {
@@ -87,8 +121,7 @@ static void calls_come_when_the_index_is_reached(void **state)
 		scene_io(scene, driver);
 		wait_idle(driver);
 		n_calls = vhu_driver_count_calls(driver);
-		vhu_store_le16(&vring_used_event(&driver->split.vring),
-			       (uint16_t)(driver->split.used_idx + 4));
+		ask_call_after(driver, 4);
 		for (unsigned i = 0; i < 4; i++) {
 			add_published(scene, driver, 1);
 			collect_busily(scene, driver, 1);
@@ -160,7 +193,7 @@ static void wrap_on(struct scene *scene, uint64_t features)
 	vhu_driver_finish(driver);
 	assert_int_equal(vhu_driver_init(driver, &scene->frontend, 0, 4), 0);
 	/* Sanitized programs begin near the border, to cross it all the same. */
-	if (SLOWNESS > 1) {
+	if (SLOWNESS > 1 && !is_packed(driver)) {
 		driver->base = driver->split.avail_idx = driver->split.published_idx = 60000;
 		driver->split.used_idx = driver->split.seen_idx = 60000;
 		driver->split.vring.used->idx = htole16(60000);
@@ -176,7 +209,7 @@ static void wrap_on(struct scene *scene, uint64_t features)
 		scene_collect(scene, driver, 4);
 	}
 	assert_int_equal(vhu_driver_stop(driver), 0);
-	assert_int_equal(driver->base, driver->split.avail_idx);
+	assert_int_equal(driver->base, vhu_driver_idle_base(driver));
 }
 
 static void indices_wrap(void **state)
@@ -216,6 +249,18 @@ static void largest_ring_is_served(void **state)
 	}
 }
 
+/* How many chains were used since it stopped with that base, each of one descriptor. */
+static uint16_t used_since(const struct vhu_driver *driver, uint32_t base_before)
+{
+	uint32_t now = driver->base;
+	bool lap = (now ^ base_before) >> 31;
+
+	if (is_packed(driver))
+		return (uint16_t)((now >> 16 & 0x7fff) + (lap ? RING_SIZE : 0) -
+				  (base_before >> 16 & 0x7fff));
+	return (uint16_t)(vhu_load_acquire_le16(&driver->split.vring.used->idx) - base_before);
+}
+
 /* Whatever was taken before the stop is done; the rest is served after the next start. */
 static void stopped_amid_requests(void **state)
 {
@@ -224,20 +269,24 @@ static void stopped_amid_requests(void **state)
 
 	scene_ring(scene);
 	for (unsigned round = 0; round < 100; round++) {
-		uint16_t base_before = driver->base, used;
+		uint32_t base_before = driver->base;
+		uint16_t used;
 
 		add_published(scene, driver, RING_SIZE);
 		assert_int_equal(vhu_driver_stop(driver), 0);
-		used = (uint16_t)(vhu_load_acquire_le16(&driver->split.vring.used->idx) -
-				  base_before);
-		assert_int_equal((uint16_t)(driver->base - base_before), used);
+		used = used_since(driver, base_before);
+		/* Nothing is in flight: the two places of a packed ring are one. */
+		if (is_packed(driver))
+			assert_int_equal(driver->base >> 16, driver->base & 0xffff);
+		else
+			assert_int_equal(driver->base, (uint16_t)(base_before + used));
 		assert_true(used <= RING_SIZE);
 		scene_collect(scene, driver, used);
 		assert_int_equal(vhu_driver_start(driver), 0);
 		scene_collect(scene, driver, RING_SIZE - used);
 		/* For the next round's count. */
 		assert_int_equal(vhu_driver_stop(driver), 0);
-		assert_int_equal(driver->base, driver->split.avail_idx);
+		assert_int_equal(driver->base, vhu_driver_idle_base(driver));
 		assert_int_equal(vhu_driver_start(driver), 0);
 	}
 }
