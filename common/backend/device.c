@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/backend/channel.h"
+#include "common/backend/slots.h"
 #include "common/backend/vring.h"
 #include "common/backend/worker.h"
 #include "common/base/cleanup.h"
@@ -94,6 +95,8 @@ static void finish_parts(struct vhu_device *device)
 		vhu_worker_finish(&device->workers[i]);
 	free(device->workers);
 	free(device->vrings);
+	free(device->shmem_bytes);
+	pthread_mutex_destroy(&device->link_mutex);
 	lock_finish(device);
 }
 
@@ -115,7 +118,8 @@ static int make_workers(struct vhu_device *device, const uint64_t *masks, unsign
 static void send_config_change(struct vhu_device *device)
 {
 	device->config_pending = true;
-	if (!device->channel || !device->running || !device->tells_config)
+	if (!device->channel || !device->running ||
+	    !(device->acked_protocol_features & VHU_BIT(VHU_PROTOCOL_F_CONFIG)))
 		return;
 	if (vhu_channel_send(device->channel, VHU_BACKEND_CONFIG_CHANGE_MSG, NULL, 0) == 0)
 		device->config_pending = false;
@@ -160,6 +164,11 @@ static uint64_t ask_protocol_features(struct vhu_device *device)
 		bits |= VHU_BIT(VHU_PROTOCOL_F_SHARED_OBJECT);
 	if ((ops->set_device_state_fd && ops->check_device_state) || (ops->save && ops->load))
 		bits |= VHU_BIT(VHU_PROTOCOL_F_DEVICE_STATE);
+	if (ops->get_shmem_config)
+		bits |= VHU_BIT(VHU_PROTOCOL_F_SHMEM) | VHU_BIT(VHU_PROTOCOL_F_BACKEND_SEND_FD);
+	if (ops->gives_host_notifiers)
+		bits |= VHU_BIT(VHU_PROTOCOL_F_HOST_NOTIFIER) |
+			VHU_BIT(VHU_PROTOCOL_F_BACKEND_SEND_FD);
 	return ops->protocol_features ? bits & ops->protocol_features(device) : bits;
 }
 
@@ -186,12 +195,18 @@ int vhu_device_init(struct vhu_device *device, const struct vhu_device_ops *ops)
 	device->config_call.fn = config_change_posted;
 	device->fault_call.fn = fault_posted;
 	lock_init(device);
+	pthread_mutex_init(&device->link_mutex, NULL);
 	device->vrings = calloc(device->n_queues, sizeof(*device->vrings));
 	device->workers = calloc(n_workers, sizeof(*device->workers));
-	if (!device->vrings || !device->workers) {
+	if (ops->get_shmem_config)
+		device->shmem_bytes = calloc(VHU_SHMEM_MAX, sizeof(*device->shmem_bytes));
+	if (!device->vrings || !device->workers ||
+	    (ops->get_shmem_config && !device->shmem_bytes)) {
 		finish_parts(device);
 		return -ENOMEM;
 	}
+	if (ops->get_shmem_config)
+		ops->get_shmem_config(device, device->shmem_bytes);
 	for (unsigned i = 0; i < device->n_queues; i++)
 		vhu_vring_init(&device->vrings[i], device, i);
 	r = make_workers(device, masks, n_workers);
@@ -245,11 +260,20 @@ void vhu_device_config_changed(struct vhu_device *device)
 		device->config_pending = true;
 }
 
+void vhu_device_set_protocol_features(struct vhu_device *device, uint64_t acked)
+{
+	pthread_mutex_lock(&device->link_mutex);
+	device->acked_protocol_features = acked;
+	pthread_mutex_unlock(&device->link_mutex);
+}
+
 void vhu_device_set_channel(struct vhu_device *device, struct vhu_channel *channel)
 {
 	struct vhu_channel *old = device->channel;
 
+	pthread_mutex_lock(&device->link_mutex);
 	device->channel = channel ? vhu_channel_ref(channel) : NULL;
+	pthread_mutex_unlock(&device->link_mutex);
 	vhu_channel_unref(old);
 	if (device->config_pending)
 		send_config_change(device);
@@ -257,7 +281,9 @@ void vhu_device_set_channel(struct vhu_device *device, struct vhu_channel *chann
 
 void vhu_device_set_running(struct vhu_device *device, bool running)
 {
+	pthread_mutex_lock(&device->link_mutex);
 	device->running = running;
+	pthread_mutex_unlock(&device->link_mutex);
 	if (device->config_pending)
 		send_config_change(device);
 }

@@ -20,6 +20,7 @@
 #include "common/base/loop.h"
 #include "common/memory/map.h"
 #include "common/ring/chain.h"
+#include "common/wire/payload.h"
 
 #define VHU_MAX_QUEUES 64 /* a queue mask is 64 bits */
 #define VHU_MAX_WORKERS VHU_MAX_QUEUES
@@ -52,6 +53,7 @@ struct vhu_device_ops {
 	 * offered (virtio 1.3, 6). Constant for life.
 	 */
 	bool completes_in_order;
+	bool gives_host_notifiers; /* HOST_NOTIFIER is offered: see shared.h */
 
 	/*
 	 * Required, main [read]. Queues, 1 to VHU_MAX_QUEUES, and the largest size of each, a power
@@ -177,6 +179,13 @@ struct vhu_device_ops {
 	int (*load)(struct vhu_device *device, uint32_t version, const void *bytes, size_t len);
 
 	/*
+	 * Optional; default: SHMEM is not offered. Main, once, [read]. The sizes in bytes of the
+	 * shared memory regions that the type has (virtio 1.3, 2.10), at the index that is their
+	 * shmid; the rest stays zero. What is shown there: shared.h.
+	 */
+	void (*get_shmem_config)(struct vhu_device *device, uint64_t sizes[VHU_SHMEM_MAX]);
+
+	/*
 	 * Required when anything was allocated; the last reference went. Any thread. Frees
 	 * device.
 	 */
@@ -193,21 +202,24 @@ struct vhu_device {
 	unsigned n_queues, n_workers; /* constants, asked once */
 	unsigned queue_size_max;
 	uint64_t features, protocol_features; /* all that is offered */
+	uint64_t *shmem_bytes;		      /* VHU_SHMEM_MAX, or NULL */
 	struct vhu_vring *vrings;     /* n_queues */
 	struct vhu_worker *workers;   /* n_workers */
 	uint64_t poll_max_ns;	      /* how long a worker polls before it sleeps; adaptive below */
 	struct vhu_loop *main_loop;
-	struct vhu_channel *channel;  /* of the session there is, or NULL; main's */
+	/* Of the session there is. Main changes them with the mutex, others look with it. */
+	pthread_mutex_t link_mutex;
+	struct vhu_channel *channel; /* or NULL */
+	uint64_t acked_protocol_features;
+	bool running; /* a ring has started and not all have stopped */
 	struct vhu_call config_call;
 	atomic_flag config_posted;
-	bool tells_config;	      /* the session took CONFIG; main's */
 	bool config_pending;	      /* a CONFIG_CHANGE waits for the first ring; main's */
 	struct vhu_call fault_call;
 	atomic_flag fault_posted;
 	/* The session's, or NULL; main's: guest memory was missing under an access. */
 	void (*memory_faulted)(void *session);
 	void *session;
-	bool running;		      /* a ring has started and not all have stopped; main's */
 };
 
 #define VHU_POLL_DEFAULT_NS 64000ull
@@ -230,15 +242,5 @@ int vhu_device_attach(struct vhu_device *device, struct vhu_loop *main_loop);
  * channel and a ring runs, else after the next start; several in a row may be told once.
  */
 void vhu_device_config_changed(struct vhu_device *device);
-
-/* Main: a session's channel and state of the rings, which decide when CONFIG_CHANGE goes out. */
-void vhu_device_set_channel(struct vhu_device *device, struct vhu_channel *channel);
-void vhu_device_set_running(struct vhu_device *device, bool running);
-
-/*
- * Posts call to main unless *posted is set. What is posted holds a reference, since the device may
- * go before main comes to it; a device that is going posts nothing. Any thread.
- */
-void vhu_device_post(struct vhu_device *device, atomic_flag *posted, struct vhu_call *call);
 
 #endif

@@ -3,9 +3,10 @@
 #define VHU_BACKEND_SLOTS_H
 
 /*
- * Checked wrappers around the slots of a device, for the framework: the session and the workers
- * call these. They bound the arguments, take the lock that the device declared, and know what holds
- * where a slot is not there. What a slot means and on which thread it runs is said in device.h.
+ * What the framework does with a device. First checked wrappers around its slots, which the session
+ * and the workers call: they bound the arguments, take the lock that the device declared, and know
+ * what holds where a slot is not there. What a slot means and on which thread it runs is said in
+ * device.h.
  */
 
 #include "common/backend/device.h"
@@ -31,5 +32,16 @@ int vhu_device_start(struct vhu_device *device, unsigned queue, unsigned size);
 void vhu_device_drain(struct vhu_device *device, unsigned queue, enum vhu_drain_reason reason);
 void vhu_device_suspended(struct vhu_device *device);
 void vhu_device_resumed(struct vhu_device *device);
+
+/* Main: what a session has taken, and its channel and the state of the rings. */
+void vhu_device_set_protocol_features(struct vhu_device *device, uint64_t acked);
+void vhu_device_set_channel(struct vhu_device *device, struct vhu_channel *channel);
+void vhu_device_set_running(struct vhu_device *device, bool running);
+
+/*
+ * Posts call to main unless *posted is set. What is posted holds a reference, since the device may
+ * go before main comes to it; a device that is going posts nothing. Any thread.
+ */
+void vhu_device_post(struct vhu_device *device, atomic_flag *posted, struct vhu_call *call);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Sockets and fds between the two ends: the back-end channel, the GPU socket, shared objects. */
+/* What goes between the two ends: the back-end channel, the GPU socket, shared objects, memory. */
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/backend/channel.h"
@@ -64,4 +65,18 @@ int vhu_handle_get_shared_object(struct vhu_session *session, struct vhu_message
 {
 	(void)message;
 	return vhu_session_on_control(session, control_shared_object, step_shared_object);
+}
+
+int vhu_handle_get_shmem_config(struct vhu_session *session, struct vhu_message *message)
+{
+	struct vhu_shmem_config *config = &session->reply.payload.shmem_config;
+
+	(void)message;
+	memcpy(config->size, session->device->shmem_bytes, sizeof(config->size));
+	config->n_regions = config->padding = 0;
+	for (unsigned i = 0; i < VHU_SHMEM_MAX; i++)
+		config->n_regions += config->size[i] > 0;
+	session->reply.made = true;
+	session->reply.size = sizeof(*config);
+	return 0;
 }

@@ -96,7 +96,7 @@ int vhu_handle_set_protocol_features(struct vhu_session *session, struct vhu_mes
 		return -EINVAL;
 	}
 	session->protocol_features = message->payload.u64;
-	session->device->tells_config = has_protocol_feature(session, VHU_PROTOCOL_F_CONFIG);
+	vhu_device_set_protocol_features(session->device, session->protocol_features);
 	return 0;
 }
 

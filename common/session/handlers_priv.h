@@ -40,6 +40,7 @@ int vhu_handle_set_config(struct vhu_session *session, struct vhu_message *messa
 
 int vhu_handle_set_backend_req_fd(struct vhu_session *session, struct vhu_message *message);
 int vhu_handle_get_shared_object(struct vhu_session *session, struct vhu_message *message);
+int vhu_handle_get_shmem_config(struct vhu_session *session, struct vhu_message *message);
 int vhu_handle_gpu_set_socket(struct vhu_session *session, struct vhu_message *message);
 
 int vhu_handle_set_device_state_fd(struct vhu_session *session, struct vhu_message *message);

@@ -54,6 +54,7 @@ static const vhu_handler_fn handlers[VHU_FRONTEND_REQUEST_END] = {
 	[VHU_GET_SHARED_OBJECT] = vhu_handle_get_shared_object,
 	[VHU_SET_DEVICE_STATE_FD] = vhu_handle_set_device_state_fd,
 	[VHU_CHECK_DEVICE_STATE] = vhu_handle_check_device_state,
+	[VHU_GET_SHMEM_CONFIG] = vhu_handle_get_shmem_config,
 };
 
 static void complete(struct vhu_session *session, int result);
@@ -266,6 +267,7 @@ static void torn_down(struct vhu_session *session)
 	if (device->channel)
 		vhu_channel_close(device->channel);
 	vhu_device_set_channel(device, NULL);
+	vhu_device_set_protocol_features(device, 0);
 	device->session = NULL;
 	device->memory_faulted = NULL;
 	vhu_source_remove(session->unblock_timer);

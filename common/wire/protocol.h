@@ -123,6 +123,8 @@ enum vhu_feature {
 
 #define VHU_VRING_ADDR_LOG (1u << 0)
 
+#define VHU_SHMEM_MAP_WRITABLE (1u << 0)
+
 /* What an IOTLB message is (vhost-user, An IOTLB message). */
 enum vhu_iotlb_type {
 	VHU_IOTLB_MISS = 1,
