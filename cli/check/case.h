@@ -81,6 +81,8 @@ int check_list_valid(const char *list);
 #define CHECK_GROUP(cases) cases, sizeof(cases) / sizeof((cases)[0])
 
 /* The tables, one a file. */
-extern const struct check_group check_framing, check_features, check_protocol, check_states;
+extern const struct check_group check_framing, check_features, check_protocol, check_memory,
+	check_states, check_split, check_config, check_reset, check_reconnect, check_hostile,
+	check_blk, check_blk_write, check_rng;
 
 #endif

@@ -14,6 +14,8 @@
 #define SUSPENDED "vhost-user, Suspended device state"
 #define BASE "vhost-user, VHOST_USER_GET_VRING_BASE"
 #define REQUEST CHECK_NEEDS_REQUEST
+/* It is a race: a back-end that does not wait may still be done in time. */
+#define STOP_ROUNDS 30
 
 static void a_started_ring_is_served(struct check *check)
 {
@@ -241,32 +243,34 @@ static unsigned stop_at_work(struct check *check)
 
 static void stop_completes_what_was_taken(struct check *check)
 {
-	for (unsigned round = 0; round < 10; round++) {
+	for (unsigned round = 0; round < STOP_ROUNDS; round++) {
 		unsigned taken = stop_at_work(check);
 		uint16_t used = vhu_load_acquire_le16(&check->ring.split.vring.used->idx);
 
 		expect(check, used == (uint16_t)taken,
 		       "what was taken from the available ring is in the used ring",
 		       "%u taken, %u used when GET_VRING_BASE was answered", taken, used);
-		vhu_driver_finish(&check->ring);
-		vhu_guest_finish(&check->frontend.guest);
-		vhu_guest_init(&check->frontend.guest);
+		check_forget(check);
 	}
 }
 
 static void a_suspended_device_writes_nothing(struct check *check)
 {
-	const struct vhu_guest_region *region = &check->frontend.guest.regions[0];
 	char *before = malloc(CHECK_MEMORY_BYTES);
 
 	if (!before)
 		check_untried(check, "no memory");
-	stop_at_work(check);
-	memcpy(before, region->host, CHECK_MEMORY_BYTES);
-	check_sleep_ms(2 * CHECK_SILENCE_MS);
-	expect(check, !memcmp(before, region->host, CHECK_MEMORY_BYTES),
-	       "guest memory as it was when the last GET_VRING_BASE was answered",
-	       "it was written to after that");
+	for (unsigned round = 0; round < 4; round++) {
+		const struct vhu_guest_region *region = &check->frontend.guest.regions[0];
+
+		stop_at_work(check);
+		memcpy(before, region->host, CHECK_MEMORY_BYTES);
+		check_sleep_ms(CHECK_SILENCE_MS);
+		expect(check, !memcmp(before, region->host, CHECK_MEMORY_BYTES),
+		       "guest memory as it was when the last GET_VRING_BASE was answered",
+		       "it was written to after that");
+		check_forget(check);
+	}
 }
 
 static void a_suspended_device_is_silent(struct check *check)

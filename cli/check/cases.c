@@ -11,7 +11,16 @@ const struct check_group *const check_groups[] = {
 	&check_framing,
 	&check_features,
 	&check_protocol,
+	&check_memory,
 	&check_states,
+	&check_split,
+	&check_config,
+	&check_reset,
+	&check_reconnect,
+	&check_hostile,
+	&check_blk,
+	&check_blk_write,
+	&check_rng,
 };
 const size_t check_n_groups = ARRAY_SIZE(check_groups);
 

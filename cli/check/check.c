@@ -87,7 +87,7 @@ void expect_call(struct check *check, int result, const char *what)
 {
 	char buf[80];
 
-	expect(check, result == 0, "it succeeds", "%s: %s", what,
+	expect(check, result == 0, "success", "%s: %s", what,
 	       check_explain(check, result, buf));
 }
 
@@ -146,7 +146,7 @@ void check_negotiate(struct check *check, uint64_t features, uint64_t protocol)
 	share_memory(check);
 }
 
-static void make_request(struct check *check, struct check_request *request)
+void check_make_request(struct check *check, struct check_request *request)
 {
 	const struct check_device *device = check->device;
 
@@ -189,8 +189,16 @@ void check_ring(struct check *check, uint64_t features, uint64_t protocol)
 	check_negotiate(check, features, protocol);
 	check_open_ring(check, &check->ring, 0, CHECK_RING_SIZE);
 	if (check_device_has_requests(check->device))
-		make_request(check, &check->request);
+		check_make_request(check, &check->request);
 	check_start_ring(check, &check->ring);
+}
+
+void check_forget(struct check *check)
+{
+	vhu_frontend_disconnect(&check->frontend);
+	vhu_driver_finish(&check->ring);
+	vhu_guest_finish(&check->frontend.guest);
+	vhu_guest_init(&check->frontend.guest);
 }
 
 int check_eventfd(struct check *check)

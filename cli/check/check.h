@@ -66,10 +66,13 @@ void check_connect(struct check *check);
 void check_negotiate(struct check *check, uint64_t features, uint64_t protocol);
 /* The two above, and queue 0 running with the harmless request at hand. */
 void check_ring(struct check *check, uint64_t features, uint64_t protocol);
+/* Leaves: connection, ring and guest are as they were before. */
+void check_forget(struct check *check);
 /* The parts of it, for other queues, sizes and moments. */
 void check_open_ring(struct check *check, struct vhu_driver *ring, uint32_t index,
 		     uint16_t size);
 void check_start_ring(struct check *check, struct vhu_driver *ring);
+void check_make_request(struct check *check, struct check_request *request);
 /* All the status bits of a running device, when STATUS was negotiated. */
 void check_set_running(struct check *check);
 int check_eventfd(struct check *check);

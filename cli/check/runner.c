@@ -326,6 +326,13 @@ static void note_hang(struct check_record *record, const char *what)
 	snprintf(record->seen, sizeof(record->seen), "%s", what);
 }
 
+/* Odd input, or what led to a wrong answer, may have done harm that shows only later. */
+static bool may_be_harmed(const struct check_case *one, const struct check_record *record)
+{
+	return one->level == CHECK_ROBUST ||
+	       (record->result != CHECK_PASS && record->result != CHECK_SKIP);
+}
+
 /* Looks after the back-end when a case has ended, so that the next one finds it well. */
 static bool settle(struct check_runner *runner, const struct check_case *one,
 		   struct check_record *record)
@@ -345,10 +352,10 @@ static bool settle(struct check_runner *runner, const struct check_case *one,
 	/* A process that serves is not about to die; one that does not may be. */
 	if (check_target_wait_end(target, served ? 0 : persistent ? GRACE_MS : runner->timeout_ms))
 		note_end(runner, one, record);
-	else if (served)
-		return true;
-	else
+	else if (!served)
 		note_hang(record, hang);
+	else if (!may_be_harmed(one, record))
+		return true;
 	return start(runner) && (!persistent || greet(runner));
 }
 

@@ -15,21 +15,32 @@ IMAGE_BYTES = 64 << 20
 # Of each wait; a busy machine is slow, and a sanitized program slower.
 TIMEOUT_SECONDS = 60
 
-# Bits that none of ours offers unless it is told to.
+# What none of ours offers unless it is told to, and what the others are.
 NEVER = {"PRO-06"}
+BLK_ONLY = {f"BLK-{n:02}" for n in range(1, 17)} | {f"BLW-{n:02}" for n in range(1, 8)} | \
+           {"CFG-06", "CFG-07", "CFG-08"}
+RNG_ONLY = {"RNG-01", "RNG-02"}
+CONFIG = {f"CFG-{n:02}" for n in range(1, 9)}
+WRITES = {f"BLW-{n:02}" for n in range(1, 8)}
 ONE_QUEUE = {"STA-22"}
+NO_READABLE = {"SPL-09"}
+RECONNECT = {"FRM-13", "REC-01", "REC-02", "REC-03"}
+# A disk has blocks of 512 bytes or not, and is read-only or not.
+DISK = NEVER | RNG_ONLY | {"BLK-05", "BLK-15"}
 
 BLK = "{build}/cli/vhu-blk --socket-path {{socket}} "
 IMAGE = BLK + "--file {dir}/image "
 # Name -> the command, further arguments of vhu-check, the cases that may be skipped.
 TARGETS = {
-    "blk_mmap": (IMAGE + "--engine mmap", ["--destructive"], NEVER),
-    "blk_sync": (IMAGE + "--engine sync", ["--destructive"], NEVER),
-    "blk_read_only": (IMAGE + "--read-only", [], NEVER),
-    "blk_once": (IMAGE + "--once", [], NEVER | {"FRM-13"}),
-    "blk_null": (BLK + "--engine null --size 64M", [], NEVER),
+    "blk_mmap": (IMAGE + "--engine mmap", ["--destructive"], DISK),
+    "blk_sync": (IMAGE + "--engine sync", ["--destructive"], DISK),
+    "blk_4096": (IMAGE + "--block-size 4096", ["--destructive"], DISK - {"BLK-05"}),
+    "blk_read_only": (IMAGE + "--read-only", [], DISK - {"BLK-15"} | WRITES),
+    "blk_one_queue": (IMAGE + "--num-queues 1", ["--destructive"], DISK | ONE_QUEUE),
+    "blk_once": (IMAGE + "--once", ["--only", "framing,states,reconnect,blk"],
+                 DISK | RECONNECT),
     "rng": ("{build}/tests/device/rng --socket-path {{socket}}", ["--device", "rng"],
-            NEVER | ONE_QUEUE),
+            NEVER | BLK_ONLY | CONFIG | NO_READABLE | ONE_QUEUE),
 }
 
 
