@@ -29,7 +29,13 @@ guest_cpus=2
 guest_kernel=$(echo "$cache"/kernel/boot/vmlinuz-*)
 guest_parameters="console=ttyS0 loglevel=5 panic=-1 mitigations=off nokaslr"
 guest_parameters+=${VHU_PARAM:+ $VHU_PARAM}
+guest_boot=()
+guest_programs=
 guest_pid=
+guest_qemu=qemu
+target_pid=
+target_qemu=
+migrations=0
 guest_seconds=${VHU_GUEST_SECONDS:-240}
 checks=0
 failures=0
@@ -98,10 +104,10 @@ finish()
 {
 	local pid
 
-	for pid in $guest_pid "${backend_pid[@]}"; do
+	for pid in $guest_pid $target_pid "${backend_pid[@]}"; do
 		kill "$pid" 2>/dev/null || true
 	done
-	for pid in $guest_pid "${backend_pid[@]}"; do
+	for pid in $guest_pid $target_pid "${backend_pid[@]}"; do
 		wait_for 5 is_gone "$pid" || kill -9 "$pid" 2>/dev/null || true
 	done
 	if [ -n "${VHU_KEEP:-}" ]; then
@@ -206,7 +212,7 @@ blk_device()
 }
 
 # The initramfs: layers that are there already, and a small one with the script from standard
-# input.
+# input and, as /test/NAME, the programs of ours that guest_programs names.
 make_initrd()
 {
 	local root=$dir/script layer path
@@ -217,24 +223,37 @@ make_initrd()
 		cat "$path" >>"$dir/initrd"
 	done
 	mkdir -p "$root/test"
+	for path in $guest_programs; do
+		cp "$build/tests/qemu/$path" "$root/test"
+	done
 	cat "$here/guest/lib.sh" - >"$root/test/script"
 	(cd "$root" && find test | busybox cpio -o -H newc 2>/dev/null) >>"$dir/initrd"
+}
+
+# qemu_start NAME OPTION...: its QMP socket is $dir/NAME.qmp, its process id $!.
+qemu_start()
+{
+	local name=$1
+	shift
+
+	[ ${#guest_machine[@]} -gt 0 ] ||
+		guest_machine=(-M "q35,memory-backend=mem" -m "$guest_memory" -object
+			"memory-backend-memfd,id=mem,size=$guest_memory,share=on")
+	rm -f "$dir/$name.pid"
+	qemu_command=(qemu-system-x86_64 -nodefaults -no-user-config -display none
+		"${guest_machine[@]}" -accel "tcg,thread=multi" -cpu max -smp "$guest_cpus"
+		-pidfile "$dir/$name.pid" -qmp "unix:$dir/$name.qmp,server=on,wait=off" "$@")
+	timeout -k 5 "$guest_seconds" "${qemu_command[@]}" >>"$dir/qemu.log" 2>&1 &
 }
 
 # guest_launch QEMU-OPTION...: boots what the options name. A test may set guest_machine, the
 # options for the machine and its memory, itself.
 guest_launch()
 {
-	[ ${#guest_machine[@]} -gt 0 ] ||
-		guest_machine=(-M "q35,memory-backend=mem" -m "$guest_memory" -object
-			"memory-backend-memfd,id=mem,size=$guest_memory,share=on")
 	: >"$dir/result"
-	rm -f "$dir/qemu.pid"
-	qemu_command=(qemu-system-x86_64 -nodefaults -no-user-config -display none
-		"${guest_machine[@]}" -accel "tcg,thread=multi" -cpu max -smp "$guest_cpus"
-		-serial "file:$dir/console" -serial "file:$dir/result"
-		-pidfile "$dir/qemu.pid" "$@")
-	timeout -k 5 "$guest_seconds" "${qemu_command[@]}" >"$dir/qemu.log" 2>&1 &
+	: >"$dir/qemu.log"
+	guest_qemu=qemu
+	qemu_start $guest_qemu -serial "file:$dir/console" -serial "file:$dir/result" "$@"
 	guest_pid=$!
 }
 
@@ -243,8 +262,15 @@ guest_launch()
 guest_start()
 {
 	make_initrd
-	guest_launch -bios qboot.rom -kernel "$guest_kernel" -initrd "$dir/initrd" \
-		-append "$guest_parameters" "$@"
+	guest_boot=(-bios qboot.rom -kernel "$guest_kernel" -initrd "$dir/initrd"
+		-append "$guest_parameters")
+	guest_launch "${guest_boot[@]}" "$@"
+}
+
+# qmp COMMAND [ARGUMENTS] [EVENT]: asks QEMU; prints its answer, and the event that is waited for.
+qmp()
+{
+	"$here/qmp.py" "$dir/$guest_qemu.qmp" "$@"
 }
 
 guest_said()
@@ -319,8 +345,97 @@ guest_run()
 # As a crash of the host program would: nothing is told to the guest or the back-end.
 guest_kill()
 {
-	kill -9 "$(cat "$dir/qemu.pid")" || kill "$guest_pid"
+	kill -9 "$(cat "$dir/$guest_qemu.pid")" || kill "$guest_pid"
 	{ wait "$guest_pid"; } 2>/dev/null
 	guest_pid=
 	guest_lines
+}
+
+# --- migration ---------------------------------------------------------------------------------
+#
+# A second QEMU, the target, takes over the guest that guest_start began:
+#
+#	blk_start b ...
+#	guest_incoming $(blk_device b)	the same devices in the same order, on other back-ends
+#	migrate_begin [CAPABILITY...]	as xbzrle or postcopy-ram
+#	qmp ...; target_qmp ...		whatever the test wants of the two meanwhile
+#	migrate_end NAME		waits, and checks that it went well
+#
+# After that the first QEMU has gone, the target is the guest's, and all can be done again.
+
+target_qmp()
+{
+	"$here/qmp.py" "$dir/$target_qemu.qmp" "$@"
+}
+
+target_answers()
+{
+	target_qmp query-status >/dev/null 2>&1
+}
+
+# guest_incoming QEMU-OPTION...: the guest goes on to report where it did.
+guest_incoming()
+{
+	target_qemu=qemu$((++migrations))
+	qemu_start $target_qemu "${guest_boot[@]}" -incoming defer \
+		-chardev "file,id=console,path=$dir/console,append=on" -serial chardev:console \
+		-chardev "file,id=result,path=$dir/result,append=on" -serial chardev:result "$@"
+	target_pid=$!
+	check "the target waits for the guest" wait_for 30 target_answers
+}
+
+# So little and so slow that the guest's pages are copied again and again, until migrate_end has
+# waited for so many seconds. Else a back-end without a dirty log would pass.
+migrate_patience=5
+
+migrate_ask()
+{
+	local capability list=
+
+	for capability; do
+		list+='{"capability": "'$capability'", "state": true},'
+	done
+	list='{"capabilities": ['${list%,}']}'
+	qmp migrate-set-capabilities "$list" &&
+		target_qmp migrate-set-capabilities "$list" &&
+		target_qmp migrate-incoming '{"uri": "unix:'"$dir"'/migration"}' &&
+		qmp migrate-set-parameters '{"downtime-limit": 1, "max-bandwidth": 134217728}' &&
+		qmp migrate '{"uri": "unix:'"$dir"'/migration"}'
+}
+
+migrate_begin()
+{
+	check "the migration begins" migrate_ask "$@"
+}
+
+migration_field()
+{
+	qmp query-migrate | grep -o '"'"$1"'": [^,}]*' | head -n 1 | sed 's/.*: //; s/"//g'
+}
+
+migration_is_over()
+{
+	sleep 0.2
+	case $(migration_field status) in
+	completed | failed | cancelled | "")	return 0 ;;
+	esac
+	return 1
+}
+
+migrate_end()
+{
+	local name=$1
+
+	wait_for "$migrate_patience" migration_is_over ||
+		check "$name: it may end" qmp migrate-set-parameters \
+			'{"downtime-limit": 2000, "max-bandwidth": 10737418240}'
+	wait_for 120 migration_is_over
+	check_equal "$name: migrated" "$(migration_field status)" completed
+	echo "# $name: passes over memory: $(migration_field dirty-sync-count)," \
+		"downtime: $(migration_field downtime) ms"
+	qmp quit >/dev/null
+	{ wait "$guest_pid" || check "$name: the first QEMU ended by itself" false; } 2>/dev/null
+	guest_pid=$target_pid
+	guest_qemu=$target_qemu
+	target_pid=
 }
