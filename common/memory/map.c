@@ -229,12 +229,30 @@ static inline const struct vhu_memory_slot *find_slot(const struct vhu_memory *m
 	return &slots[low - 1];
 }
 
+/* The pieces from slot on, which address lies in; slots are sorted by what address is. */
+static int take_pieces(const struct vhu_memory_slot *slot, const struct vhu_memory_slot *end,
+		       uint64_t address, uint64_t len, bool by_uaddr, struct iovec *iov, size_t max)
+{
+	uint64_t offset, piece;
+	size_t n;
+
+	/* No region reaches past the address space: a sum that overflows runs out of slots. */
+	for (n = 0; len; n++, slot++, address += piece, len -= piece) {
+		if (slot == end || address - slot_start(slot, by_uaddr) >= slot->size)
+			return -EFAULT;
+		if (n == max)
+			return -E2BIG;
+		offset = address - slot_start(slot, by_uaddr);
+		piece = min_u64(len, slot->size - offset);
+		iov[n] = (struct iovec){ .iov_base = slot->host + offset, .iov_len = piece };
+	}
+	return (int)n;
+}
+
 int vhu_memory_translate_pieces(const struct vhu_memory *memory, struct vhu_memory_cache *cache,
 				uint64_t gpa, uint64_t len, struct iovec *iov, size_t max)
 {
-	const struct vhu_memory_slot *slot, *end = memory->by_gpa + memory->n_slots;
-	uint64_t offset, piece;
-	size_t n;
+	const struct vhu_memory_slot *slot;
 
 	if (len == 0)
 		return 0;
@@ -242,17 +260,20 @@ int vhu_memory_translate_pieces(const struct vhu_memory *memory, struct vhu_memo
 	if (!slot)
 		return -EFAULT;
 	cache->slot = slot;
-	/* No region reaches past the address space: a sum that overflows runs out of slots. */
-	for (n = 0; len; n++, slot++, gpa += piece, len -= piece) {
-		if (slot == end || gpa - slot->gpa >= slot->size)
-			return -EFAULT;
-		if (n == max)
-			return -E2BIG;
-		offset = gpa - slot->gpa;
-		piece = min_u64(len, slot->size - offset);
-		iov[n] = (struct iovec){ .iov_base = slot->host + offset, .iov_len = piece };
-	}
-	return (int)n;
+	return take_pieces(slot, memory->by_gpa + memory->n_slots, gpa, len, false, iov, max);
+}
+
+int vhu_memory_translate_uaddr(const struct vhu_memory *memory, uint64_t uaddr, uint64_t len,
+			       struct iovec *iov, size_t max)
+{
+	const struct vhu_memory_slot *slot;
+
+	if (len == 0)
+		return 0;
+	slot = find_slot(memory, uaddr, true);
+	if (!slot)
+		return -EFAULT;
+	return take_pieces(slot, memory->by_uaddr + memory->n_slots, uaddr, len, true, iov, max);
 }
 
 static inline void *find_piece(const struct vhu_memory *memory, uint64_t address, uint64_t len,

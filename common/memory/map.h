@@ -111,6 +111,10 @@ static inline int vhu_memory_translate(const struct vhu_memory *memory,
 	return vhu_memory_translate_pieces(memory, cache, gpa, len, iov, max);
 }
 
+/* The same by the front-end's user address. */
+int vhu_memory_translate_uaddr(const struct vhu_memory *memory, uint64_t uaddr, uint64_t len,
+			       struct iovec *iov, size_t max);
+
 /* The same as one contiguous piece inside one region, or NULL. */
 void *vhu_memory_from_gpa(const struct vhu_memory *memory, uint64_t gpa, uint64_t len);
 /* By the front-end's user address, as ring addresses come. NULL when not inside one region. */
