@@ -5,6 +5,14 @@
 #include "common/base/num.h"
 #include "common/ring/descriptor_priv.h"
 
+/* A miss is for pop to tell; anything else makes the chain malformed. */
+static int untranslated(struct vhu_virtqueue *q, int error, const char *why)
+{
+	if (error == -EAGAIN)
+		return error;
+	return chain_malformed(q, error == -EACCES ? "an access that the IOMMU denies" : why);
+}
+
 int vhu_table_open(struct vhu_virtqueue *q, uint64_t gpa, uint32_t len, struct table *ret_table)
 {
 	struct iovec whole;
@@ -16,9 +24,9 @@ int vhu_table_open(struct vhu_virtqueue *q, uint64_t gpa, uint32_t len, struct t
 		return chain_malformed(q, "an indirect table of an odd length");
 	if (len / DESCRIPTOR_BYTES > q->max_chain)
 		return chain_malformed(q, "an indirect table that is too long");
-	n = vhu_memory_translate(q->memory, &q->cache, gpa, len, &whole, 1);
+	n = vhu_ring_translate(q, gpa, len, VHU_ACCESS_READ, &whole, 1);
 	if (n < 0 && n != -E2BIG)
-		return chain_malformed(q, "an indirect table outside guest memory");
+		return untranslated(q, n, "an indirect table outside guest memory");
 	*ret_table = (struct table){
 		.host = n == 1 ? whole.iov_base : NULL,
 		.gpa = gpa,
@@ -35,11 +43,10 @@ int vhu_table_fetch_pieces(struct vhu_virtqueue *q, const struct table *table, u
 	struct vhu_iov_cursor cursor;
 	int n;
 
-	n = vhu_memory_translate(q->memory, &q->cache,
-				 table->gpa + (uint64_t)i * DESCRIPTOR_BYTES, DESCRIPTOR_BYTES,
-				 pieces, ARRAY_SIZE(pieces));
+	n = vhu_ring_translate(q, table->gpa + (uint64_t)i * DESCRIPTOR_BYTES, DESCRIPTOR_BYTES,
+			       VHU_ACCESS_READ, pieces, ARRAY_SIZE(pieces));
 	if (n < 0)
-		return chain_malformed(q, "an indirect table outside guest memory");
+		return untranslated(q, n, "an indirect table outside guest memory");
 	vhu_iov_cursor_init(&cursor, pieces, (size_t)n);
 	vhu_iov_read(&cursor, ret_descriptor, DESCRIPTOR_BYTES);
 	return 0;
@@ -60,18 +67,18 @@ static bool gather_grow(const struct vhu_virtqueue *q, struct vhu_gather *g)
 
 int vhu_gather_pieces(struct vhu_virtqueue *q, struct vhu_gather *g, uint64_t gpa, uint32_t len)
 {
+	uint8_t access = g->writable ? VHU_ACCESS_WRITE : VHU_ACCESS_READ;
 	const struct iovec *pieces;
 	int n;
 
 	do {
 		pieces = &g->iov[g->n];
-		n = vhu_memory_translate(q->memory, &q->cache, gpa, len, &g->iov[g->n],
-					 g->max - g->n);
+		n = vhu_ring_translate(q, gpa, len, access, &g->iov[g->n], g->max - g->n);
 	} while (n == -E2BIG && gather_grow(q, g));
 	if (n == -E2BIG)
 		return chain_malformed(q, "too many segments in one chain");
 	if (n < 0)
-		return chain_malformed(q, "a buffer outside guest memory");
+		return untranslated(q, n, "a buffer outside guest memory");
 	for (int i = 0; i < n; i++) {
 		g->iov[g->n] = pieces[i];
 		gather_take(g);

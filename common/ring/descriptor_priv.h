@@ -21,13 +21,13 @@ struct table {
 	bool indirect;
 };
 
-/* The indirect table of len bytes at gpa. Returns 0 or -EINVAL: malformed. */
+/* The indirect table of len bytes at gpa. Returns as vhu_gather_pieces(). */
 int vhu_table_open(struct vhu_virtqueue *q, uint64_t gpa, uint32_t len, struct table *ret_table);
-/* From one that does not lie in one piece (CVE-2018-1059). Returns 0 or -EINVAL: malformed. */
+/* From one that does not lie in one piece (CVE-2018-1059). */
 int vhu_table_fetch_pieces(struct vhu_virtqueue *q, const struct table *table, uint32_t i,
 			   void *ret_descriptor);
 
-/* Reads descriptor i, once. Returns 0 or -EINVAL: malformed. */
+/* Reads descriptor i, once. Returns as vhu_gather_pieces(). */
 static inline int table_fetch(struct vhu_virtqueue *q, const struct table *table, uint32_t i,
 			      void *ret_descriptor)
 {
@@ -77,16 +77,21 @@ static inline void gather_take(struct vhu_gather *g)
 	g->n++;
 }
 
-/* For what is not one segment or finds no room. Returns 0 or -EINVAL: malformed. */
+/*
+ * For what the cache does not have (which is empty behind an IOMMU) or finds no room. Returns 0;
+ * -EINVAL: malformed; -EAGAIN: q->missed.
+ */
 int vhu_gather_pieces(struct vhu_virtqueue *q, struct vhu_gather *g, uint64_t gpa, uint32_t len);
 
 /*
- * Returns 0 or -EINVAL: malformed. An empty buffer is none, wherever it lies: no rule forbids
+ * Returns as vhu_gather_pieces(). An empty buffer is none, wherever it lies: no rule forbids
  * it.
  */
 static inline int gather_add(struct vhu_virtqueue *q, struct vhu_gather *g, uint64_t gpa,
 			     uint32_t len, bool writable)
 {
+	char *host;
+
 	if (writable != g->writable) {
 		if (!writable)
 			return chain_malformed(q, "a readable buffer after a writable one");
@@ -94,8 +99,10 @@ static inline int gather_add(struct vhu_virtqueue *q, struct vhu_gather *g, uint
 		g->first = g->n;
 	}
 	g->bytes[writable] += len;
-	if (vhu_memory_translate(q->memory, &q->cache, gpa, len, &g->iov[g->n], g->max - g->n) != 1)
+	host = vhu_memory_cached(&q->cache, gpa, len);
+	if (!host || !len || g->n == g->max)
 		return vhu_gather_pieces(q, g, gpa, len);
+	g->iov[g->n] = (struct iovec){ .iov_base = host, .iov_len = len };
 	gather_take(g);
 	return 0;
 }

@@ -17,6 +17,7 @@ struct vhu_ring_area {
 	uint16_t fixed_bytes;
 	uint16_t entry_bytes;
 	uint16_t align_bytes;
+	uint8_t access; /* what the device does there: VHU_ACCESS_* */
 };
 
 struct vhu_ring_layout {
@@ -24,13 +25,17 @@ struct vhu_ring_layout {
 	struct vhu_ring_area driver;
 	struct vhu_ring_area device;
 	bool power_of_two; /* what the size must be */
+	uint32_t initial_base;
 
 	/* The areas are known: sets the indices. Returns 0, or -EINVAL for a base out of range. */
 	int (*start)(struct vhu_virtqueue *q, uint32_t base);
 	uint32_t (*base)(const struct vhu_virtqueue *q);
 	bool (*is_new)(const struct vhu_virtqueue *q);
 
-	/* The next chain; NULL: nothing there, or broken, or a malformed one in q->refused. */
+	/*
+	 * The next chain; NULL: nothing there, or broken, or one that cannot be served in
+	 * q->refused: malformed, or q->missed has what is to be asked for first.
+	 */
 	struct vhu_chain *(*pop)(struct vhu_virtqueue *q);
 	/* Both leave the chain to the caller, who gives it to chain_put(). */
 	void (*unpop)(struct vhu_virtqueue *q, const struct vhu_chain *chain);
@@ -42,6 +47,20 @@ struct vhu_ring_layout {
 };
 
 extern const struct vhu_ring_layout vhu_ring_split, vhu_ring_packed;
+
+static inline uint64_t area_bytes(const struct vhu_ring_area *area, uint32_t size)
+{
+	return area->fixed_bytes + (uint64_t)size * area->entry_bytes;
+}
+
+/*
+ * What the driver calls address, as iovecs: as vhu_memory_translate(); with an IOMMU also -EACCES,
+ * or -EAGAIN with what is to be asked for in q->missed.
+ */
+int vhu_ring_translate(struct vhu_virtqueue *q, uint64_t address, uint64_t len, uint8_t access,
+		       struct iovec *iov, size_t max);
+/* Looks for the areas of a ring behind an IOMMU. False: they are not known, or q->broken. */
+bool vhu_ring_see(struct vhu_virtqueue *q);
 
 /*
  * A chain that is not in flight, or NULL: a driver with size entries cannot have more, so

@@ -299,9 +299,10 @@ static void packed_disable_kicks(struct vhu_virtqueue *q)
 
 /* Alignments and sizes: virtio 1.3, 2.8.10.1. */
 const struct vhu_ring_layout vhu_ring_packed = {
-	.desc = { .entry_bytes = 16, .align_bytes = 16 },
-	.driver = { .fixed_bytes = 4, .align_bytes = 4 },
-	.device = { .fixed_bytes = 4, .align_bytes = 4 },
+	.desc = { .entry_bytes = 16, .align_bytes = 16, .access = VHU_ACCESS_BOTH },
+	.driver = { .fixed_bytes = 4, .align_bytes = 4, .access = VHU_ACCESS_READ },
+	.device = { .fixed_bytes = 4, .align_bytes = 4, .access = VHU_ACCESS_BOTH },
+	.initial_base = INITIAL_BASE,
 	.start = packed_start,
 	.base = packed_base,
 	.is_new = packed_is_new,

@@ -65,7 +65,7 @@ static int enter_table(struct vhu_virtqueue *q, const struct vring_desc *desc, s
 	return vhu_table_open(q, le64toh(desc->addr), le32toh(desc->len), table);
 }
 
-/* Returns 0, or -EINVAL: malformed. As many descriptors as the table has, then it is a loop. */
+/* Returns as vhu_gather_pieces(). As many descriptors as the table has, then it is a loop. */
 static int read_chain(struct vhu_virtqueue *q, struct vhu_chain *chain)
 {
 	struct table table = { .host = q->desc, .count = q->size };
@@ -222,9 +222,11 @@ static void split_disable_kicks(struct vhu_virtqueue *q)
 
 /* Alignments and sizes: virtio 1.3, 2.7; with the event indices at the ends of both rings. */
 const struct vhu_ring_layout vhu_ring_split = {
-	.desc = { .entry_bytes = 16, .align_bytes = 16 },
-	.driver = { .fixed_bytes = 6, .entry_bytes = 2, .align_bytes = 2 },
-	.device = { .fixed_bytes = 6, .entry_bytes = 8, .align_bytes = 4 },
+	.desc = { .entry_bytes = 16, .align_bytes = 16, .access = VHU_ACCESS_READ },
+	.driver = { .fixed_bytes = 6, .entry_bytes = 2, .align_bytes = 2,
+		    .access = VHU_ACCESS_READ },
+	.device = { .fixed_bytes = 6, .entry_bytes = 8, .align_bytes = 4,
+		    .access = VHU_ACCESS_BOTH },
 	.power_of_two = true,
 	.start = split_start,
 	.base = split_base,

@@ -8,6 +8,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/num.h"
+#include "common/ring/iommu.h"
 #include "common/ring/layout_priv.h"
 
 /*
@@ -25,11 +26,6 @@
 void vhu_virtqueue_init(struct vhu_virtqueue *q)
 {
 	*q = (struct vhu_virtqueue){ 0 };
-}
-
-static uint64_t area_bytes(const struct vhu_ring_area *area, uint32_t size)
-{
-	return area->fixed_bytes + (uint64_t)size * area->entry_bytes;
 }
 
 static const struct vhu_ring_layout *layout_of(const struct vhu_virtqueue_setup *setup)
@@ -100,6 +96,14 @@ static int allocate(struct vhu_virtqueue *q)
 	return 0;
 }
 
+static int begin(struct vhu_virtqueue *q, const struct vhu_memory *memory)
+{
+	int err = find_areas(q, &q->setup, memory);
+
+	q->begun = true;
+	return err ? err : q->layout->start(q, q->setup.base);
+}
+
 int vhu_virtqueue_start(struct vhu_virtqueue *q, const struct vhu_virtqueue_setup *setup,
 			struct vhu_memory *memory)
 {
@@ -111,6 +115,7 @@ int vhu_virtqueue_start(struct vhu_virtqueue *q, const struct vhu_virtqueue_setu
 		.indirect = setup->features & 1ull << VIRTIO_RING_F_INDIRECT_DESC,
 		.in_order = setup->features & 1ull << VIRTIO_F_IN_ORDER,
 		.malformed = q->malformed,
+		.blind = setup->iotlb,
 		.max_chain = (uint32_t)max_u64(setup->size, CHAIN_MIN_LIMIT),
 	};
 	int err;
@@ -120,9 +125,7 @@ int vhu_virtqueue_start(struct vhu_virtqueue *q, const struct vhu_virtqueue_setu
 	    (next.layout->power_of_two && !is_pow2(setup->size)))
 		return -EINVAL;
 	next.max_segments = next.max_chain + REGION_CROSSINGS;
-	err = find_areas(&next, setup, memory);
-	if (!err)
-		err = next.layout->start(&next, setup->base);
+	err = next.blind ? 0 : begin(&next, memory);
 	if (!err)
 		err = allocate(&next);
 	if (err)
@@ -137,6 +140,8 @@ void vhu_virtqueue_stop(struct vhu_virtqueue *q)
 	if (!q->memory)
 		return;
 	assert(!q->in_flight);
+	if (q->setup.iotlb)
+		vhu_virtqueue_forget_areas(q);
 	munmap(q->chains, q->arena_bytes);
 	vhu_memory_unref(q->memory);
 	q->memory = NULL;
@@ -147,10 +152,12 @@ void vhu_virtqueue_stop(struct vhu_virtqueue *q)
 
 int vhu_virtqueue_set_addresses(struct vhu_virtqueue *q, const struct vhu_virtqueue_setup *setup)
 {
-	int err = find_areas(q, setup, q->memory);
+	int err = q->setup.iotlb ? 0 : find_areas(q, setup, q->memory);
 
 	if (err)
 		return err;
+	if (q->setup.iotlb)
+		vhu_virtqueue_forget_areas(q);
 	q->setup.desc_uaddr = setup->desc_uaddr;
 	q->setup.driver_uaddr = setup->driver_uaddr;
 	q->setup.device_uaddr = setup->device_uaddr;
@@ -162,11 +169,14 @@ int vhu_virtqueue_set_addresses(struct vhu_virtqueue *q, const struct vhu_virtqu
 int vhu_virtqueue_set_memory(struct vhu_virtqueue *q, struct vhu_memory *memory)
 {
 	struct vhu_memory *old = q->memory;
-	int err;
+	int err = 0;
 
 	q->memory = vhu_memory_ref(memory);
 	q->cache = (struct vhu_memory_cache){ 0 };
-	err = find_areas(q, &q->setup, memory);
+	if (!q->setup.iotlb)
+		err = find_areas(q, &q->setup, memory);
+	else if (!q->in_flight) /* else nothing was taken away, and they are where they were */
+		vhu_virtqueue_forget_areas(q);
 	if (err) {
 		q->desc = q->driver = q->device = NULL;
 		vhu_virtqueue_break(q, "the ring is no longer in guest memory");
@@ -182,18 +192,20 @@ void vhu_virtqueue_set_event_idx(struct vhu_virtqueue *q, bool on)
 
 uint32_t vhu_virtqueue_base(const struct vhu_virtqueue *q)
 {
-	return q->layout ? q->layout->base(q) : 0;
+	return q->begun ? q->layout->base(q) : q->setup.base;
 }
 
 bool vhu_virtqueue_is_new(const struct vhu_virtqueue *q)
 {
+	if (!q->begun)
+		return q->memory && q->setup.base == q->layout->initial_base;
 	return q->device && q->layout->is_new(q);
 }
 
-/* Gives the malformed chain back to the driver, or to the ring when it is not its turn. */
+/* Gives a malformed chain back to the driver; or to the ring when it is not its turn, or a miss. */
 static bool give_back(struct vhu_virtqueue *q, struct vhu_chain *chain)
 {
-	bool is_next = !q->in_order || q->in_flight == 1;
+	bool is_next = !q->missed.access && (!q->in_order || q->in_flight == 1);
 
 	if (is_next) {
 		q->malformed++;
@@ -208,7 +220,7 @@ static bool give_back(struct vhu_virtqueue *q, struct vhu_chain *chain)
 /* A driver cannot keep us here by chains that go back unserved. */
 struct vhu_chain *vhu_virtqueue_pop(struct vhu_virtqueue *q)
 {
-	for (unsigned n = 0; n < MALFORMED_AT_ONCE && !q->broken; n++) {
+	for (unsigned n = 0; n < MALFORMED_AT_ONCE && (!q->blind || vhu_ring_see(q)); n++) {
 		struct vhu_chain *chain = q->layout->pop(q);
 
 		if (chain && q->in_order)
@@ -218,7 +230,7 @@ struct vhu_chain *vhu_virtqueue_pop(struct vhu_virtqueue *q)
 		if (!give_back(q, steal_ptr(&q->refused)))
 			break;
 	}
-	q->cut_short = !q->broken;
+	q->cut_short = !q->blind && !q->missed.access;
 	return NULL;
 }
 
@@ -237,29 +249,29 @@ void vhu_virtqueue_push(struct vhu_virtqueue *q, struct vhu_chain *chain, uint32
 	/* The whole part: of a request that failed nobody knows how far it came. */
 	if (q->memory->log)
 		vhu_memory_mark_pieces(q->memory, vhu_chain_writable(chain), chain->n_writable);
-	if (!q->broken)
+	if (!q->blind)
 		q->layout->push(q, chain, written);
 	chain_put(q, chain);
 }
 
 bool vhu_virtqueue_publish(struct vhu_virtqueue *q)
 {
-	return !q->broken && q->layout->publish(q);
+	return !q->blind && q->layout->publish(q);
 }
 
 bool vhu_virtqueue_has_news(struct vhu_virtqueue *q)
 {
-	return !q->broken && q->layout->has_news(q);
+	return q->blind ? !q->broken : q->layout->has_news(q);
 }
 
 bool vhu_virtqueue_enable_kicks(struct vhu_virtqueue *q)
 {
-	return !q->broken && q->layout->enable_kicks(q);
+	return q->blind ? !q->broken : q->layout->enable_kicks(q);
 }
 
 void vhu_virtqueue_disable_kicks(struct vhu_virtqueue *q)
 {
-	if (!q->broken)
+	if (!q->blind)
 		q->layout->disable_kicks(q);
 }
 
@@ -267,6 +279,6 @@ void vhu_virtqueue_break(struct vhu_virtqueue *q, const char *why)
 {
 	if (q->broken)
 		return;
-	q->broken = true;
+	q->broken = q->blind = true;
 	q->why_broken = why;
 }

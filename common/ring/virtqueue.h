@@ -16,26 +16,13 @@
 #include <stdint.h>
 
 #include "common/memory/map.h"
+#include "common/memory/view.h"
 #include "common/ring/chain.h"
+#include "common/ring/setup.h"
 
-#define VHU_VIRTQUEUE_MAX_SIZE 32768 /* virtio 1.3, 2.7, 2.8 */
+#define VHU_RING_AREAS 3 /* descriptors, the driver's, the device's */
 
 struct vhu_ring_layout; /* layout_priv.h */
-
-/* What SET_FEATURES, SET_VRING_NUM, ADDR and BASE said. Addresses are the front-end's user ones. */
-struct vhu_virtqueue_setup {
-	uint64_t features;
-	uint32_t size;
-	uint32_t base; /* split: the next available index; packed: see vhu_virtqueue_base() */
-	uint64_t desc_uaddr;
-	uint64_t driver_uaddr; /* available ring; packed: driver event suppression */
-	uint64_t device_uaddr; /* used ring; packed: device event suppression */
-	bool log_device;       /* what is written to the ring is logged; split: at log_gpa */
-	uint64_t log_gpa;
-};
-
-/* The bytes from log_gpa on that may be marked; packed: none, it marks where it writes. */
-uint64_t vhu_virtqueue_logged_bytes(const struct vhu_virtqueue_setup *setup);
 
 struct vhu_virtqueue {
 	const struct vhu_ring_layout *layout; /* kept after stop, for base */
@@ -49,6 +36,8 @@ struct vhu_virtqueue {
 	uint16_t n_seen;	   /* packed: descriptors from next_avail on known to be there */
 	uint16_t first_used_flags; /* packed: of the batch that is not yet published */
 	bool broken;
+	bool begun; /* the layout has started: behind an IOMMU, when the areas are first known */
+	bool blind; /* broken, or the areas are not known: the ring is not to be touched */
 	bool cut_short; /* pop gave up at a malformed chain; the caller clears */
 	bool event_idx;
 	bool indirect;
@@ -69,15 +58,18 @@ struct vhu_virtqueue {
 	uint64_t malformed; /* chains pushed back for being malformed; counts up, never reset */
 	struct vhu_virtqueue_setup setup;
 	size_t arena_bytes; /* the mapping that holds chains and overflow */
+	struct vhu_iotlb_miss missed; /* why pop gave nothing; the caller clears */
+	struct vhu_iotlb_miss denied; /* will not be allowed: no use in asking; the caller's */
+	struct vhu_view views[VHU_RING_AREAS]; /* of areas that do not lie in one piece */
 };
 
 /* Everything zero; nothing is allocated until start. */
 void vhu_virtqueue_init(struct vhu_virtqueue *q);
 
 /*
- * Translates the addresses, allocates what the size needs and reads the used index. Returns 0;
- * -EINVAL (size 0, too large, or not a power of two, unless packed; an area misaligned; base out of
- * range);
+ * Translates the addresses, allocates what the size needs and reads the used index. With an IOMMU
+ * the first pop does so, if the addresses are known by then. Returns 0; -EINVAL (size 0, too large,
+ * or not a power of two, unless packed; an area misaligned; base out of range);
  * -EFAULT (an area does not lie inside one region); -ENOMEM. Takes a reference to memory.
  */
 int vhu_virtqueue_start(struct vhu_virtqueue *q, const struct vhu_virtqueue_setup *setup,
@@ -88,7 +80,10 @@ int vhu_virtqueue_start(struct vhu_virtqueue *q, const struct vhu_virtqueue_setu
  */
 void vhu_virtqueue_stop(struct vhu_virtqueue *q);
 
-/* On a live queue: new addresses, same indices. Errors as start; the queue is then unchanged. */
+/*
+ * On a live queue: new addresses, same indices. Errors as start; the queue is then unchanged. With
+ * an IOMMU nothing may be in flight.
+ */
 int vhu_virtqueue_set_addresses(struct vhu_virtqueue *q, const struct vhu_virtqueue_setup *setup);
 /*
  * On a live queue: the next map. -EFAULT when the ring no longer lies in it: the queue is then
@@ -102,14 +97,18 @@ void vhu_virtqueue_set_event_idx(struct vhu_virtqueue *q, bool on);
  * the next available descriptor, 15 its wrap counter, 16-30 the next used one, 31 its wrap counter.
  */
 uint32_t vhu_virtqueue_base(const struct vhu_virtqueue *q);
-/* Is the ring where a driver begins, by our index, and a split one's used index in its memory? */
+/*
+ * Is the ring where a driver begins, by our index, and a split one's used index in its memory? When
+ * that cannot be read yet, by our index: a stop with nothing in flight leaves both at the same.
+ */
 bool vhu_virtqueue_is_new(const struct vhu_virtqueue *q);
 
 /*
- * The next request, or NULL: nothing there, or q->broken (an available index more than size ahead,
- * a head out of range, more in flight than size, a list without an end). A malformed chain is
- * pushed back with length 0 on the way (q->malformed counts) and the next one is taken: publish
- * also after NULL. With IN_ORDER it waits in the ring until nothing is in flight any more.
+ * The next request, or NULL: nothing there, or q->missed (an address that the IOMMU has not told:
+ * the ring is as it was), or q->broken (an available index more than size ahead, a head out of
+ * range, more in flight than size, a list without an end). A malformed chain is pushed back with
+ * length 0 on the way (q->malformed counts) and the next one is taken: publish also after NULL.
+ * With IN_ORDER it waits in the ring until nothing is in flight any more.
  */
 struct vhu_chain *vhu_virtqueue_pop(struct vhu_virtqueue *q);
 /*
@@ -132,7 +131,7 @@ bool vhu_virtqueue_publish(struct vhu_virtqueue *q);
 /*
  * Has the driver made anything available since the last look (pop on an empty queue, has_news or
  * enable_kicks)? One load from guest memory if not. A device may leave requests unpopped on
- * purpose, so what is merely there is no news.
+ * purpose, so what is merely there is no news; areas that pop has to look for first are.
  */
 bool vhu_virtqueue_has_news(struct vhu_virtqueue *q);
 

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHU_RING_IOMMU_H
+#define VHU_RING_IOMMU_H
+
+/* A queue behind an IOMMU: what its owner does when the IOMMU changes. */
+
+#include "common/ring/virtqueue.h"
+
+/*
+ * Does the ring, or a request in flight, lie in these I/O virtual addresses, both inside? To be
+ * asked before they are taken out of the queue's IOTLB; may say yes for one that does not.
+ */
+bool vhu_virtqueue_uses(const struct vhu_virtqueue *q, uint64_t first, uint64_t last);
+/* Nothing is in flight: the areas are looked up anew at the next pop. */
+void vhu_virtqueue_forget_areas(struct vhu_virtqueue *q);
+
+#endif
