@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "common/backend/channel.h"
+#include "common/backend/miss.h"
 #include "common/backend/slots.h"
 #include "common/backend/worker.h"
 #include "common/base/cleanup.h"
@@ -26,6 +28,8 @@ struct vhu_chain *vhu_vring_pop(struct vhu_vring *vring)
 	chain = vhu_virtqueue_pop(&vring->queue);
 	if (chain)
 		vring->budget--;
+	else if (vring->queue.missed.access)
+		vhu_vring_park(vring);
 	return chain;
 }
 
@@ -135,10 +139,25 @@ static const char *why_not_started(int error)
 	}
 }
 
+void vhu_vring_set_channel(struct vhu_vring *vring, struct vhu_channel *channel)
+{
+	struct vhu_channel *old = vring->channel;
+
+	vring->channel = channel ? vhu_channel_ref(channel) : NULL;
+	vhu_channel_unref(old);
+}
+
 int vhu_vring_start(struct vhu_vring *vring, struct vhu_memory *memory)
 {
-	int r = vhu_virtqueue_start(&vring->queue, &vring->setup, memory);
+	bool iommu = vring->setup.features & VHU_BIT(VHU_F_ACCESS_PLATFORM);
+	int r;
 
+	vring->setup.iotlb = iommu ? vhu_worker_iotlb(vring->worker) : NULL;
+	if (iommu && !vring->setup.iotlb) {
+		vhu_vring_break(vring, "no memory for its IOTLB");
+		return -ENOMEM;
+	}
+	r = vhu_virtqueue_start(&vring->queue, &vring->setup, memory);
 	if (r < 0) {
 		vhu_vring_break(vring, why_not_started(r));
 		return r;
@@ -168,7 +187,9 @@ void vhu_vring_set_active(struct vhu_vring *vring, bool active)
 
 	if (active)
 		begin(vring);
-	vring->active = active && vring->live && !vring->broken && !worker->exited;
+	vring->on = active;
+	vring->active = active && vring->live && !vring->broken && !vring->asked.access &&
+			!worker->exited;
 	worker->active &= ~bit;
 	worker->kickless &= ~bit;
 	if (!vring->active)
@@ -204,11 +225,15 @@ void vhu_vring_stop(struct vhu_vring *vring)
 		vhu_vring_set_active(vring, false);
 	vhu_source_remove(vring->kick_source);
 	vring->kick_source = NULL;
+	vhu_vring_forget_miss(vring);
+	vhu_vring_set_channel(vring, NULL);
 	vhu_virtqueue_stop(&vring->queue);
 	close_fd(&vring->kick_fd);
 	vring->call.fd = -1;
 	vring->live = vring->begun = false;
 	atomic_store(&vring->broken, false);
+	if (vring->worker)
+		vhu_worker_ring_stopped(vring->worker);
 }
 
 static void tell_malformed(struct vhu_vring *vring)
@@ -233,6 +258,7 @@ bool vhu_vring_process(struct vhu_vring *vring)
 	r = vhu_device_handle_event(vring->device, vring->index, EPOLLIN, vring->worker->index);
 	more = !vring->budget || vring->queue.cut_short;
 	vring->budget = UINT_MAX;
+	vring->queue.denied.access = 0;
 	vhu_counter_add(&vring->passes, 1);
 	vhu_vring_notify(vring);
 	tell_malformed(vring);

@@ -18,6 +18,7 @@
 #include "common/base/stats.h"
 #include "common/ring/virtqueue.h"
 
+struct vhu_channel;
 struct vhu_errand;
 struct vhu_source;
 
@@ -49,13 +50,21 @@ struct vhu_vring {
 	struct vhu_source *kick_source;
 	bool live;    /* started, with a working queue */
 	bool begun;   /* the device's start slot has run */
-	bool active;  /* live and enabled: requests are taken */
+	bool on;      /* enabled, as far as the front-end goes */
+	bool active;  /* live, on and not parked: requests are taken */
 	unsigned budget;
 	unsigned pushed; /* in this pass */
 	struct vhu_errand *draining; /* told when nothing is in flight any more */
 	struct vhu_log_limit log_limit;
 	uint64_t malformed_told;
 	atomic_bool broken; /* any thread may look */
+
+	/* A ring that is parked until the IOMMU tells this (miss.h). */
+	struct vhu_iotlb_miss asked;
+	bool asked_sent;
+	uint64_t asked_until_ns;
+	struct vhu_source *asked_timer;
+	struct vhu_channel *channel; /* a reference; NULL: the front-end gave none */
 
 	struct vhu_counter requests, passes, calls;
 };
@@ -84,6 +93,8 @@ void vhu_vring_finish(struct vhu_vring *vring);
 int vhu_vring_start(struct vhu_vring *vring, struct vhu_memory *memory);
 /* On the worker: after kick_fd changed. Returns 0 or negative errno of epoll_ctl. */
 int vhu_vring_watch_kick(struct vhu_vring *vring);
+/* On the worker: what IOTLB misses are sent on; NULL for none. A reference is taken. */
+void vhu_vring_set_channel(struct vhu_vring *vring, struct vhu_channel *channel);
 /* On the worker: enabled or disabled; looks at the ring at once. */
 void vhu_vring_set_active(struct vhu_vring *vring, bool active);
 /* On the worker: no further pop; the errand is done when nothing is in flight. */

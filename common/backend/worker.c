@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "common/backend/miss.h"
 #include "common/backend/slots.h"
 #include "common/backend/vring.h"
 #include "common/base/fd.h"
@@ -184,6 +185,7 @@ int vhu_worker_init(struct vhu_worker *worker, struct vhu_device *device, unsign
 	worker->device = device;
 	worker->index = index;
 	worker->queues = queues;
+	worker->miss_patience_ns = VHU_MISS_PATIENCE_NS;
 	r = vhu_loop_new(&worker->loop);
 	if (r < 0)
 		return r;
@@ -211,6 +213,8 @@ void vhu_worker_finish(struct vhu_worker *worker)
 	worker->exit_source = NULL;
 	vhu_loop_destroy(worker->loop);
 	worker->loop = NULL;
+	free(worker->iotlb);
+	worker->iotlb = NULL;
 }
 
 int vhu_worker_run(struct vhu_worker *worker)
@@ -336,6 +340,16 @@ int vhu_worker_unregister_listener(struct vhu_worker *worker, unsigned event_id)
 void vhu_worker_wake_ring(struct vhu_worker *worker, unsigned queue)
 {
 	worker->pending |= VHU_BIT(queue);
+}
+
+/* A front-end need not tell of what changes in its IOMMU while no ring runs, and QEMU does not. */
+void vhu_worker_ring_stopped(struct vhu_worker *worker)
+{
+	for (uint64_t rings = worker->queues; rings;)
+		if (worker->device->vrings[next_ring(&rings)].live)
+			return;
+	if (worker->iotlb)
+		vhu_iotlb_clear(worker->iotlb);
 }
 
 void vhu_worker_memory_faulted(struct vhu_worker *worker)

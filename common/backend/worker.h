@@ -29,6 +29,9 @@ struct vhu_worker {
 	uint64_t pending;     /* mask: rings with something to do; the worker's */
 	uint64_t kickless;    /* mask: active rings without a kick fd */
 	uint64_t poll_ns;     /* adapts between 0 and device->poll_max_ns */
+	struct vhu_iotlb *iotlb;      /* of an IOMMU; NULL until there is one (miss.h) */
+	uint64_t iotlb_users;	      /* mask: rings that use what was last taken out of it */
+	uint64_t miss_patience_ns;    /* how long a ring waits for what it missed */
 };
 
 /*
@@ -71,6 +74,9 @@ int vhu_worker_unregister_listener(struct vhu_worker *worker, unsigned event_id)
 
 /* The framework's: a ring of this worker has something to do. On the worker. */
 void vhu_worker_wake_ring(struct vhu_worker *worker, unsigned queue);
+
+/* The framework's: a ring of this worker has stopped. On the worker. */
+void vhu_worker_ring_stopped(struct vhu_worker *worker);
 
 /* The framework's: guest memory was missing under an access; the session is told. On the worker. */
 void vhu_worker_memory_faulted(struct vhu_worker *worker);

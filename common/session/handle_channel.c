@@ -15,6 +15,17 @@ static int control_channel(struct vhu_session *session)
 	return 0;
 }
 
+static void work_channel(struct vhu_job *job)
+{
+	vhu_vring_set_channel(job->vring, job->session->device->channel);
+	vhu_errand_done(&job->errand, 0);
+}
+
+static int step_channel(struct vhu_session *session)
+{
+	return vhu_session_on_control(session, control_channel, vhu_session_step_result);
+}
+
 int vhu_handle_set_backend_req_fd(struct vhu_session *session, struct vhu_message *message)
 {
 	struct vhu_device *device = session->device;
@@ -27,7 +38,8 @@ int vhu_handle_set_backend_req_fd(struct vhu_session *session, struct vhu_messag
 		vhu_channel_close(device->channel);
 	vhu_device_set_channel(device, channel);
 	vhu_channel_unref(channel);
-	return vhu_session_on_control(session, control_channel, vhu_session_step_result);
+	return vhu_session_on_rings(session, vhu_session_started(session), work_channel,
+				    step_channel);
 }
 
 static int control_gpu_socket(struct vhu_session *session)

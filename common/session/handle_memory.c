@@ -8,11 +8,6 @@
 #include "common/session/handlers_priv.h"
 #include "common/session/session_priv.h"
 
-static void work_drain(struct vhu_job *job)
-{
-	vhu_vring_drain(job->vring, VHU_DRAIN_MEMORY_REMOVED, &job->errand);
-}
-
 static void work_set_memory(struct vhu_job *job)
 {
 	struct vhu_vring *vring = job->vring;
@@ -56,8 +51,8 @@ static int publish(struct vhu_session *session, bool removed)
 {
 	if (!removed)
 		return step_publish(session);
-	return vhu_session_on_rings(session, vhu_session_started(session), work_drain,
-				    step_publish);
+	return vhu_session_drain_rings(session, vhu_session_started(session),
+				       VHU_DRAIN_MEMORY_REMOVED, step_publish);
 }
 
 static int bad_memory(struct vhu_session *session, int error)

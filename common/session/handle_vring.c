@@ -60,6 +60,7 @@ static void work_set_addresses(struct vhu_job *job)
 
 	if (r < 0)
 		vhu_vring_break(vring, "its new addresses do not lie in guest memory");
+	vhu_vring_set_active(vring, vring->enabled && vring->device->running);
 	vhu_errand_done(&job->errand, guest_error(job->session, r));
 }
 
@@ -75,6 +76,11 @@ static bool log_address_fits(struct vhu_session *session, const struct vhu_vring
 	return false;
 }
 
+static int step_set_addresses(struct vhu_session *session)
+{
+	return on_ring(session, work_set_addresses);
+}
+
 int vhu_handle_set_vring_addr(struct vhu_session *session, struct vhu_message *message)
 {
 	const struct vhu_vring_addr *addr = &message->payload.vring_addr;
@@ -88,7 +94,13 @@ int vhu_handle_set_vring_addr(struct vhu_session *session, struct vhu_message *m
 	vring->setup.log_device = addr->flags & VHU_VRING_ADDR_LOG;
 	vring->setup.log_gpa = addr->log_gpa;
 	vring->has_addr = true;
-	return vring->started ? on_ring(session, work_set_addresses) : 0;
+	if (!vring->started)
+		return 0;
+	/* Behind an IOMMU the new ones may have to be asked for: nobody may need them before. */
+	if (session->features & VHU_BIT(VHU_F_ACCESS_PLATFORM))
+		return vhu_session_drain_rings(session, VHU_BIT(vring->index),
+					       VHU_DRAIN_MEMORY_REMOVED, step_set_addresses);
+	return step_set_addresses(session);
 }
 
 int vhu_handle_set_vring_base(struct vhu_session *session, struct vhu_message *message)
@@ -118,6 +130,13 @@ int vhu_handle_set_vring_endian(struct vhu_session *session, struct vhu_message 
 static void work_drain(struct vhu_job *job)
 {
 	vhu_vring_drain(job->vring, job->session->drain_reason, &job->errand);
+}
+
+int vhu_session_drain_rings(struct vhu_session *session, uint64_t rings,
+			    enum vhu_drain_reason reason, vhu_step_fn next)
+{
+	session->drain_reason = reason;
+	return vhu_session_on_rings(session, rings, work_drain, next);
 }
 
 static void work_stop(struct vhu_job *job)
@@ -163,9 +182,8 @@ int vhu_session_stop_rings(struct vhu_session *session, uint64_t rings,
 			   enum vhu_drain_reason reason, vhu_step_fn after)
 {
 	session->rings = rings;
-	session->drain_reason = reason;
 	session->after = after;
-	return vhu_session_on_rings(session, rings, work_drain, step_stop);
+	return vhu_session_drain_rings(session, rings, reason, step_stop);
 }
 
 static int reply_base(struct vhu_session *session)
@@ -256,8 +274,10 @@ int vhu_session_activate_rings(struct vhu_session *session, uint64_t rings)
 static void work_start(struct vhu_job *job)
 {
 	struct vhu_session *session = job->session;
-	int r = vhu_vring_start(job->vring, session->memory);
+	int r;
 
+	vhu_vring_set_channel(job->vring, session->device->channel);
+	r = vhu_vring_start(job->vring, session->memory);
 	vhu_errand_done(&job->errand, guest_error(session, r));
 }
 
@@ -280,7 +300,9 @@ static int start(struct vhu_session *session, struct vhu_vring *vring, int fd)
 		close_fd(&fd);
 		return -EINVAL;
 	}
-	r = vhu_worker_run(vring->worker);
+	r = vhu_session_check_iommu(session);
+	if (r == 0)
+		r = vhu_worker_run(vring->worker);
 	if (r < 0) {
 		close_fd(&fd);
 		return r;
@@ -302,7 +324,7 @@ static void work_set_kick(struct vhu_job *job)
 	if (r < 0)
 		vhu_vring_break(vring, "its kick fd cannot be watched");
 	close_fd(&old_fd);
-	vhu_vring_set_active(vring, vring->active);
+	vhu_vring_set_active(vring, vring->on);
 	vhu_errand_done(&job->errand, r);
 }
 

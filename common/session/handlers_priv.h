@@ -35,6 +35,8 @@ int vhu_handle_set_vring_err(struct vhu_session *session, struct vhu_message *me
 int vhu_handle_set_vring_enable(struct vhu_session *session, struct vhu_message *message);
 int vhu_handle_set_vring_endian(struct vhu_session *session, struct vhu_message *message);
 
+int vhu_handle_iotlb_msg(struct vhu_session *session, struct vhu_message *message);
+
 int vhu_handle_get_config(struct vhu_session *session, struct vhu_message *message);
 int vhu_handle_set_config(struct vhu_session *session, struct vhu_message *message);
 
@@ -60,12 +62,20 @@ void vhu_session_drop_transfer(struct vhu_session *session);
  */
 int vhu_session_stop_rings(struct vhu_session *session, uint64_t rings,
 			   enum vhu_drain_reason reason, vhu_step_fn after);
+/*
+ * handle_vring.c: takes no more requests from those rings until they are activated again, and has
+ * what was taken completed; then next.
+ */
+int vhu_session_drain_rings(struct vhu_session *session, uint64_t rings,
+			    enum vhu_drain_reason reason, vhu_step_fn next);
 /* Takes no more requests from the ring; for vhu_session_on_rings(). */
 void vhu_session_deactivate_ring(struct vhu_job *job);
 /* handle_memory.c: every ring gets session->next_memory, the device too; then after. */
 int vhu_session_publish_memory(struct vhu_session *session, vhu_step_fn after);
 /* handle_log.c: the map has the log that LOG_ALL and SET_LOG_BASE ask for; then after. */
 int vhu_session_apply_log(struct vhu_session *session, vhu_step_fn after);
+/* handle_iotlb.c: -EINVAL when a ring behind an IOMMU would have nobody to ask. */
+int vhu_session_check_iommu(struct vhu_session *session);
 /* handle_features.c: tells the device what was acked; for vhu_session_on_control(). */
 int vhu_session_tell_acked(struct vhu_session *session);
 /* handle_vring.c: takes requests from those rings, which are started and enabled. */

@@ -41,6 +41,7 @@ static const vhu_handler_fn handlers[VHU_FRONTEND_REQUEST_END] = {
 	[VHU_GET_QUEUE_NUM] = vhu_handle_get_queue_num,
 	[VHU_SET_VRING_ENABLE] = vhu_handle_set_vring_enable,
 	[VHU_SET_BACKEND_REQ_FD] = vhu_handle_set_backend_req_fd,
+	[VHU_IOTLB_MSG] = vhu_handle_iotlb_msg,
 	[VHU_SET_VRING_ENDIAN] = vhu_handle_set_vring_endian,
 	[VHU_GET_CONFIG] = vhu_handle_get_config,
 	[VHU_SET_CONFIG] = vhu_handle_set_config,

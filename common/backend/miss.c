@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "common/backend/miss.h"
+
+#include <errno.h>
+
+#include "common/backend/channel.h"
+#include "common/backend/worker.h"
+#include "common/base/num.h"
+#include "common/ring/iommu.h"
+#include "common/wire/protocol.h"
+
+#define PAGE_BYTES 4096u
+/* While the channel's queue is full. */
+#define RETRY_NS NS_PER_MS
+
+struct vhu_iotlb *vhu_worker_iotlb(struct vhu_worker *worker)
+{
+	if (!worker->iotlb)
+		worker->iotlb = vhu_iotlb_new();
+	return worker->iotlb;
+}
+
+static int tell_front_end(struct vhu_vring *vring, enum vhu_iotlb_type type)
+{
+	struct vhu_iotlb_msg msg = {
+		.iova = vring->asked.iova,
+		.perm = vring->asked.access,
+		.type = type,
+	};
+
+	return vring->channel ? vhu_channel_send(vring->channel, VHU_BACKEND_IOTLB_MSG, &msg,
+						 sizeof(msg))
+			      : -ENOTCONN;
+}
+
+static void unpark(struct vhu_vring *vring)
+{
+	vring->asked.access = 0;
+	vhu_source_set_timer(vring->asked_timer, 0);
+	vhu_vring_set_active(vring, vring->on);
+}
+
+static void give_up(struct vhu_vring *vring, const char *why)
+{
+	vring->asked.access = 0;
+	vhu_vring_break(vring, why);
+}
+
+/*
+ * Does another ring of this worker wait for the same page? An answer that comes when the guest has
+ * taken the page back is a fault in its IOMMU's log: nothing is asked for twice.
+ */
+static bool is_asked_for(const struct vhu_vring *vring)
+{
+	uint64_t others = vring->worker->queues & ~VHU_BIT(vring->index);
+
+	for (; others; others &= others - 1) {
+		const struct vhu_vring *other =
+			&vring->device->vrings[__builtin_ctzll(others)];
+
+		if (other->asked_sent && other->asked.access == vring->asked.access &&
+		    other->asked.iova / PAGE_BYTES == vring->asked.iova / PAGE_BYTES)
+			return true;
+	}
+	return false;
+}
+
+static void ask(struct vhu_vring *vring)
+{
+	int r = is_asked_for(vring) ? 0 : tell_front_end(vring, VHU_IOTLB_MISS);
+
+	if (r < 0 && r != -EAGAIN) {
+		give_up(vring, "the front-end has no channel to be asked for addresses on");
+		return;
+	}
+	vring->asked_sent = r == 0;
+	vhu_source_set_timer(vring->asked_timer,
+			     r == 0 ? vring->worker->miss_patience_ns : RETRY_NS);
+}
+
+static void waited(void *data, uint32_t events)
+{
+	struct vhu_vring *vring = data;
+
+	(void)events;
+	if (vhu_now_ns() >= vring->asked_until_ns)
+		give_up(vring, "the front-end does not answer an IOTLB miss");
+	else
+		ask(vring);
+}
+
+void vhu_vring_park(struct vhu_vring *vring)
+{
+	if (!vring->asked_timer && vhu_loop_add_timer(vring->worker->loop, waited, vring,
+						      &vring->asked_timer) < 0) {
+		vhu_vring_break(vring, "no timer for an IOTLB miss");
+		return;
+	}
+	vring->asked = vring->queue.missed;
+	vring->asked_sent = false;
+	vring->asked_until_ns = vhu_now_ns() + vring->worker->miss_patience_ns;
+	vring->queue.missed.access = 0;
+	vhu_vring_set_active(vring, vring->on);
+	ask(vring);
+}
+
+void vhu_vring_forget_miss(struct vhu_vring *vring)
+{
+	vring->asked.access = 0;
+	vhu_source_remove(vring->asked_timer);
+	vring->asked_timer = NULL;
+}
+
+/* What the update brought may be what a ring waits for, or no more than a part of it. */
+static void answer(struct vhu_vring *vring, uint64_t first, uint64_t last)
+{
+	const struct vhu_iotlb_miss *asked = &vring->asked;
+
+	if (!asked->access)
+		return;
+	if (!vhu_iotlb_allows(vring->worker->iotlb, asked->iova, asked->access)) {
+		if (asked->iova < first || asked->iova > last)
+			return;
+		tell_front_end(vring, VHU_IOTLB_ACCESS_FAIL);
+		vring->queue.denied = *asked;
+	}
+	unpark(vring);
+}
+
+static uint64_t rings_using(struct vhu_worker *worker, uint64_t first, uint64_t last)
+{
+	uint64_t rings = 0;
+	bool in_flight = false;
+
+	for (uint64_t left = worker->queues; left; left &= left - 1) {
+		const struct vhu_vring *vring = &worker->device->vrings[__builtin_ctzll(left)];
+
+		in_flight |= vring->live && vring->queue.in_flight;
+		if (vring->live && vhu_virtqueue_uses(&vring->queue, first, last))
+			rings |= VHU_BIT(vring->index);
+	}
+	/* With nothing in flight there is nothing in use that was forgotten. */
+	if (!in_flight)
+		worker->iotlb->evicted = false;
+	return rings;
+}
+
+int vhu_worker_iotlb_told(struct vhu_worker *worker, const struct vhu_iotlb_msg *msg)
+{
+	struct vhu_iotlb *iotlb = vhu_worker_iotlb(worker);
+	uint64_t first = msg->iova, last = vhu_iotlb_last(&first, msg->size);
+	bool update = msg->type == VHU_IOTLB_UPDATE;
+	int r;
+
+	worker->iotlb_users = 0;
+	if (!iotlb)
+		return -ENOMEM;
+	if (!update || vhu_iotlb_contradicts(iotlb, msg->iova, msg->size, msg->uaddr, msg->perm))
+		worker->iotlb_users = rings_using(worker, first, last);
+	if (!update) {
+		vhu_iotlb_invalidate(iotlb, first, last);
+		return 0;
+	}
+	r = vhu_iotlb_update(iotlb, msg->iova, msg->size, msg->uaddr, msg->perm);
+	for (uint64_t left = worker->queues; r == 0 && left; left &= left - 1)
+		answer(&worker->device->vrings[__builtin_ctzll(left)], first, last);
+	return r;
+}
+
+void vhu_vring_look_again(struct vhu_vring *vring)
+{
+	if (vring->live)
+		vhu_virtqueue_forget_areas(&vring->queue);
+}
