@@ -90,22 +90,11 @@ static void a_reset_clears_the_status(struct check *check)
 	expect(check, status == 0, "status 0", "0x%llx", (unsigned long long)status);
 }
 
-/* A ring at work, with all of its requests in the back-end's hands. */
-static void fill_ring(struct check *check)
-{
-	check->device->fill(&check->request);
-	while (vhu_driver_add(&check->ring, check->request.buffers, check->request.n_readable,
-			      check->request.n_writable, 0) >= 0)
-		;
-	vhu_driver_publish(&check->ring);
-	check_kick(&check->ring);
-}
-
 static void a_reset_at_work(struct check *check)
 {
 	for (unsigned i = 0; i < 5; i++) {
 		check_ring(check, CHECK_FEATURES, CHECK_PROTOCOL);
-		fill_ring(check);
+		check_fill_ring(check, &check->ring);
 		check_send_odd(check, VHU_RESET_DEVICE, VHU_VERSION, NULL, 0, NULL, 0);
 		expect_alive(check);
 		check_forget(check);
@@ -147,7 +136,7 @@ static void the_next_front_end_is_served(struct check *check)
 		check_ring(check, CHECK_FEATURES, CHECK_PROTOCOL);
 		expect_served(check, &check->ring, &check->request);
 		if (i % 2)
-			fill_ring(check);
+			check_fill_ring(check, &check->ring);
 		check_forget(check);
 	}
 }

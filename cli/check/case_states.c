@@ -35,32 +35,12 @@ static void a_ring_is_set_up(struct check *check)
 	expect_call(check, vhu_driver_stop(&check->ring), "SET_VRING_ENABLE, GET_VRING_BASE");
 }
 
-/* Adds the harmless request and kicks, in whatever state the ring is. */
-static void offer(struct check *check, struct vhu_driver *ring)
-{
-	check->device->fill(&check->request);
-	if (vhu_driver_add(ring, check->request.buffers, check->request.n_readable,
-				 check->request.n_writable, 0) < 0)
-		check_untried(check, "the ring is full");
-	vhu_driver_publish(ring);
-	check_kick(ring);
-}
-
-static void stop(struct check *check, struct vhu_driver *ring)
-{
-	int r = vhu_driver_stop(ring);
-	char buf[80];
-
-	if (r < 0)
-		check_untried(check, "stopping a ring: %s", check_explain(check, r, buf));
-}
-
 static void a_stopped_ring_rests(struct check *check)
 {
 	check_ring(check, CHECK_FEATURES, CHECK_PROTOCOL);
 	expect_served(check, &check->ring, &check->request);
-	stop(check, &check->ring);
-	offer(check, &check->ring);
+	check_stop_ring(check, &check->ring);
+	check_offer(check, &check->ring);
 	expect_silence(check, &check->ring, "a stopped ring is not processed");
 	/* Nor is it when it is enabled. */
 	expect_call(check, vhu_frontend_set_vring(&check->frontend, VHU_SET_VRING_ENABLE, 0, 1),
@@ -76,14 +56,14 @@ static void a_ring_that_never_started_rests(struct check *check)
 	const struct vhu_guest *guest = &check->frontend.guest;
 
 	check_ring(check, CHECK_FEATURES, CHECK_PROTOCOL);
-	stop(check, ring);
+	check_stop_ring(check, ring);
 	check_connect(check);
 	check_negotiate(check, CHECK_FEATURES, CHECK_PROTOCOL);
 	vhu_driver_reset(ring);
 	addr.desc_uaddr = vhu_guest_uaddr(guest, ring->desc_gpa);
 	addr.avail_uaddr = vhu_guest_uaddr(guest, ring->avail_gpa);
 	addr.used_uaddr = vhu_guest_uaddr(guest, ring->used_gpa);
-	offer(check, ring);
+	check_offer(check, ring);
 	expect_call(check, vhu_frontend_set_vring(&check->frontend, VHU_SET_VRING_NUM, 0,
 						  CHECK_RING_SIZE), "SET_VRING_NUM");
 	expect_call(check, vhu_frontend_set_vring(&check->frontend, VHU_SET_VRING_BASE, 0, 0),
@@ -101,7 +81,7 @@ static void enabled_before_the_start(struct check *check)
 	int r;
 
 	check_ring(check, CHECK_FEATURES, CHECK_PROTOCOL);
-	stop(check, ring);
+	check_stop_ring(check, ring);
 	r = vhu_frontend_set_vring(&check->frontend, VHU_SET_VRING_ENABLE, 0, 1);
 	if (r == 0)
 		r = vhu_driver_set_up(ring);
@@ -164,7 +144,7 @@ static void start_at(struct check *check, uint16_t index)
 	struct vhu_driver_split *split = &ring->split;
 
 	check_ring(check, CHECK_FEATURES, CHECK_PROTOCOL);
-	stop(check, ring);
+	check_stop_ring(check, ring);
 	vhu_driver_reset(ring);
 	ring->base = split->avail_idx = split->published_idx = index;
 	split->used_idx = split->seen_idx = index;
@@ -209,35 +189,19 @@ static void stop_and_start_go_on(struct check *check)
 static void requests_from_before_the_start(struct check *check)
 {
 	check_ring(check, CHECK_FEATURES, CHECK_PROTOCOL);
-	stop(check, &check->ring);
-	offer(check, &check->ring);
+	check_stop_ring(check, &check->ring);
+	check_offer(check, &check->ring);
 	vhu_fd_drain(check->ring.kick_fd);
 	check_start_ring(check, &check->ring);
 	expect_used(check, &check->ring, 1);
-}
-
-/* Fills the ring with requests that need not be looked at. */
-static unsigned fill_ring(struct check *check)
-{
-	struct vhu_driver *ring = &check->ring;
-	const struct check_request *request = &check->request;
-	unsigned n = 0;
-
-	check->device->fill(&check->request);
-	while (vhu_driver_add(ring, request->buffers, request->n_readable,
-				    request->n_writable, n) >= 0)
-		n++;
-	vhu_driver_publish(ring);
-	check_kick(ring);
-	return n;
 }
 
 /* Stops a ring in the middle of its work. Returns how many requests it had taken. */
 static unsigned stop_at_work(struct check *check)
 {
 	check_ring(check, CHECK_FEATURES, CHECK_PROTOCOL);
-	fill_ring(check);
-	stop(check, &check->ring);
+	check_fill_ring(check, &check->ring);
+	check_stop_ring(check, &check->ring);
 	return check->ring.base;
 }
 
@@ -335,7 +299,7 @@ static void no_kick_fd_is_needed(struct check *check)
 	int kick_fd;
 
 	check_ring(check, CHECK_FEATURES, CHECK_PROTOCOL);
-	stop(check, ring);
+	check_stop_ring(check, ring);
 	kick_fd = ring->kick_fd;
 	ring->kick_fd = -1;
 	expect_call(check, vhu_driver_start(ring), "starting a ring without a kick fd");
@@ -353,7 +317,7 @@ static void sizes_are_as_told(struct check *check)
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 		struct vhu_driver *ring = &check->ring;
 
-		stop(check, ring);
+		check_stop_ring(check, ring);
 		vhu_driver_finish(ring);
 		check_open_ring(check, ring, 0, sizes[i]);
 		check_start_ring(check, ring);
@@ -371,7 +335,7 @@ static void other_rings_go_on(struct check *check)
 	check_start_ring(check, &other);
 	expect_served(check, &check->ring, &check->request);
 	expect_served(check, &other, &check->request);
-	stop(check, &check->ring);
+	check_stop_ring(check, &check->ring);
 	expect_served(check, &other, &check->request);
 	check_start_ring(check, &check->ring);
 	expect_served(check, &check->ring, &check->request);

@@ -14,6 +14,8 @@ const struct check_group *const check_groups[] = {
 	&check_memory,
 	&check_states,
 	&check_split,
+	&check_packed,
+	&check_order,
 	&check_config,
 	&check_reset,
 	&check_reconnect,

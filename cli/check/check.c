@@ -183,6 +183,42 @@ void check_start_ring(struct check *check, struct vhu_driver *ring)
 	check_kick(ring);
 }
 
+void check_stop_ring(struct check *check, struct vhu_driver *ring)
+{
+	prepared(check, vhu_driver_stop(ring), "stopping a ring");
+}
+
+static int add_request(struct check *check, struct vhu_driver *ring, uint64_t token)
+{
+	const struct check_request *request = &check->request;
+
+	return vhu_driver_add(ring, request->buffers, request->n_readable, request->n_writable,
+			      token);
+}
+
+void check_offer(struct check *check, struct vhu_driver *ring)
+{
+	int r;
+
+	check->device->fill(&check->request);
+	r = add_request(check, ring, 0);
+	prepared(check, r < 0 ? r : 0, "adding a request");
+	vhu_driver_publish(ring);
+	check_kick(ring);
+}
+
+unsigned check_fill_ring(struct check *check, struct vhu_driver *ring)
+{
+	unsigned n = 0;
+
+	check->device->fill(&check->request);
+	while (add_request(check, ring, n) >= 0)
+		n++;
+	vhu_driver_publish(ring);
+	check_kick(ring);
+	return n;
+}
+
 void check_ring(struct check *check, uint64_t features, uint64_t protocol)
 {
 	check_connect(check);

@@ -73,6 +73,12 @@ void check_open_ring(struct check *check, struct vhu_driver *ring, uint32_t inde
 		     uint16_t size);
 void check_start_ring(struct check *check, struct vhu_driver *ring);
 void check_make_request(struct check *check, struct check_request *request);
+/* SET_VRING_ENABLE 0 and GET_VRING_BASE. */
+void check_stop_ring(struct check *check, struct vhu_driver *ring);
+/* Adds the harmless request and kicks, in whatever state the ring is. */
+void check_offer(struct check *check, struct vhu_driver *ring);
+/* The same until the ring is full; token: the how-manieth. Returns how many fitted. */
+unsigned check_fill_ring(struct check *check, struct vhu_driver *ring);
 /* All the status bits of a running device, when STATUS was negotiated. */
 void check_set_running(struct check *check);
 int check_eventfd(struct check *check);
