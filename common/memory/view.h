@@ -8,6 +8,7 @@
  */
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/uio.h>
 
@@ -18,6 +19,8 @@ struct vhu_view {
 	char *base;
 	size_t len_bytes;
 	struct vhu_fault_guard guard;
+	struct iovec *pieces; /* whole pages */
+	size_t n_pieces;
 };
 
 /*
@@ -27,6 +30,12 @@ struct vhu_view {
  */
 int vhu_view_make(struct vhu_view *view, const struct iovec *pieces, size_t n,
 		  atomic_bool *faulted, void **ret_host);
+/*
+ * The first piece of what is seen at [at, at + len). False when at is not in the view; else
+ * *ret_piece is of the memory behind it, at most len long.
+ */
+bool vhu_view_behind(const struct vhu_view *view, const void *at, size_t len,
+		     struct iovec *ret_piece);
 /* When nobody looks at it any more. One that shows nothing is fine. */
 void vhu_view_drop(struct vhu_view *view);
 

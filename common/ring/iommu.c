@@ -130,6 +130,20 @@ bool vhu_ring_see(struct vhu_virtqueue *q)
 	return r == 0;
 }
 
+void vhu_ring_mark(const struct vhu_virtqueue *q, const void *host, size_t len)
+{
+	while (len) {
+		struct iovec piece = { .iov_base = (void *)host, .iov_len = len };
+
+		for (unsigned i = 0; i < VHU_RING_AREAS; i++)
+			if (vhu_view_behind(&q->views[i], host, len, &piece))
+				break;
+		vhu_memory_mark_pieces(q->memory, &piece, 1);
+		host = (const char *)host + piece.iov_len;
+		len -= piece.iov_len;
+	}
+}
+
 void vhu_virtqueue_forget_areas(struct vhu_virtqueue *q)
 {
 	assert(q->setup.iotlb && !q->in_flight);

@@ -59,6 +59,8 @@ static inline uint64_t area_bytes(const struct vhu_ring_area *area, uint32_t siz
  */
 int vhu_ring_translate(struct vhu_virtqueue *q, uint64_t address, uint64_t len, uint8_t access,
 		       struct iovec *iov, size_t max);
+/* Marks what was written to the ring at host in the dirty log, by its guest addresses. */
+void vhu_ring_mark(const struct vhu_virtqueue *q, const void *host, size_t len);
 /* Looks for the areas of a ring behind an IOMMU. False: they are not known, or q->broken. */
 bool vhu_ring_see(struct vhu_virtqueue *q);
 
@@ -90,10 +92,17 @@ static inline void chain_put(struct vhu_virtqueue *q, struct vhu_chain *chain)
 	q->in_flight--;
 }
 
-/* Marks what was written at offset of the device's area (vhost-user, Migration). */
+/*
+ * Marks what was written at offset of the device's area (vhost-user, Migration). Behind an IOMMU
+ * log_gpa is no guest address, and what QEMU looks at is where the ring lies.
+ */
 static inline void log_device_area(const struct vhu_virtqueue *q, size_t offset, size_t len)
 {
-	if (q->memory->log && q->setup.log_device)
+	if (!q->memory->log || !q->setup.log_device)
+		return;
+	if (q->setup.iotlb)
+		vhu_ring_mark(q, (char *)q->device + offset, len);
+	else
 		vhu_memory_mark_range(q->memory, q->setup.log_gpa + offset, len);
 }
 

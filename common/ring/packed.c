@@ -3,7 +3,6 @@
 /* The packed virtqueue (virtio 1.3, 2.8). */
 
 #include <assert.h>
-#include <string.h>
 
 #include <linux/virtio_ring.h>
 
@@ -92,20 +91,9 @@ static uint32_t packed_base(const struct vhu_virtqueue *q)
 	return q->next_avail | (uint32_t)q->next_used << 16;
 }
 
-/*
- * Every other lap begins as the first one does, but only then is the ring zero-initialised (virtio
- * 1.3, 2.8.13): the last descriptor tells, unless it is available again already.
- */
 static bool packed_is_new(const struct vhu_virtqueue *q)
 {
-	static const struct vring_packed_desc zero;
-	const struct vring_packed_desc *ring = q->desc;
-	struct vring_packed_desc last;
-
-	if (packed_base(q) != INITIAL_BASE)
-		return false;
-	vhu_copy_once(&last, &ring[q->size - 1], sizeof(last));
-	return says_available(le16toh(last.flags), WRAP) || !memcmp(&last, &zero, sizeof(last));
+	return packed_base(q) == INITIAL_BASE;
 }
 
 /*
@@ -168,7 +156,7 @@ static int read_list(struct vhu_virtqueue *q, struct vhu_chain *chain)
 		vhu_copy_once(&desc, &ring[offset_of(place)], sizeof(desc));
 		flags = le16toh(desc.flags);
 		if (!left-- || !says_available(flags, place)) {
-			vhu_virtqueue_break(q, "a list of descriptors not all the driver's");
+			vhu_virtqueue_break(q, "a list of descriptors without an end");
 			return -EINVAL;
 		}
 		chain->span++;
@@ -190,8 +178,10 @@ static struct vhu_chain *packed_pop(struct vhu_virtqueue *q)
 	struct vhu_chain *chain;
 	int err;
 
-	if (!q->n_seen && !packed_has_news(q))
+	if (!is_available(q, q->next_avail)) {
+		q->n_seen = 0;
 		return NULL;
+	}
 	chain = chain_get(q);
 	if (!chain)
 		return NULL;
@@ -234,10 +224,8 @@ static void packed_push(struct vhu_virtqueue *q, const struct vhu_chain *chain, 
 /* Marks what was written to the ring, where it lies in guest memory (vhost-user, Migration). */
 static void log_written(const struct vhu_virtqueue *q, const void *at, size_t len)
 {
-	const struct iovec piece = { .iov_base = (void *)at, .iov_len = len };
-
 	if (q->memory->log && q->setup.log_device)
-		vhu_memory_mark_pieces(q->memory, &piece, 1);
+		vhu_ring_mark(q, at, len);
 }
 
 /* All from one place to another: the used descriptors are somewhere among them. */

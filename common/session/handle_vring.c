@@ -64,11 +64,15 @@ static void work_set_addresses(struct vhu_job *job)
 	vhu_errand_done(&job->errand, guest_error(job->session, r));
 }
 
-/* It may lie outside guest memory, never outside the log (vhost-user, Migration). */
+/*
+ * It may lie outside guest memory, never outside the log (vhost-user, Migration). Behind an IOMMU
+ * it is not used.
+ */
 static bool log_address_fits(struct vhu_session *session, const struct vhu_vring *vring,
 			     const struct vhu_vring_addr *addr)
 {
 	if (!(addr->flags & VHU_VRING_ADDR_LOG) || !session->log ||
+	    session->features & VHU_BIT(VHU_F_ACCESS_PLATFORM) ||
 	    vhu_dirty_log_covers(session->log, addr->log_gpa,
 				 vhu_virtqueue_logged_bytes(&vring->setup)))
 		return true;

@@ -11,6 +11,7 @@
 #include "tests/unit/ring_guest.h"
 
 #include "common/base/num.h"
+#include "common/memory/dirty_log.h"
 #include "common/ring/iommu.h"
 
 #define PAGE 4096ull
@@ -418,6 +419,73 @@ static void live_changes(void **state)
 	iommu_finish(&g);
 }
 
+/* The log has the guest's addresses of the pages behind, wherever SET_VRING_ADDR says it is. */
+static void the_dirty_log_has_guest_addresses(void **state)
+{
+	static const uint64_t features[] = { 0, 1ull << VIRTIO_F_RING_PACKED };
+	uint64_t log_bytes = GUEST_END / PAGE / 8;
+
+	(void)state;
+	for (unsigned packed = 0; packed < 2; packed++) {
+		int fd = memfd_create("log", MFD_CLOEXEC);
+		struct vhu_dirty_log *log;
+		struct vhu_memory *next;
+		unsigned n = 0;
+		struct guest g;
+		uint8_t *bits;
+
+		assert_int_equal(ftruncate(fd, (off_t)log_bytes), 0);
+		bits = mmap(NULL, log_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		iommu_init(&g, SIZE);
+		g.setup.features |= features[packed];
+		g.setup.base = packed ? 0x80008000 : 0;
+		g.setup.log_device = true;
+		g.setup.log_gpa = UINT64_MAX - 100;
+		assert_int_equal(vhu_dirty_log_new(fd, log_bytes, 0, -1, g.memory->health, &log),
+				 0);
+		assert_int_equal(vhu_memory_with_log(g.memory, log, &next), 0);
+		vhu_dirty_log_unref(log);
+		assert_int_equal(vhu_virtqueue_start(&g.q, &g.setup, next), 0);
+		vhu_memory_unref(next);
+		/* The used entry on the second page; the packed descriptor on the first. */
+		for (unsigned i = 0; i < 512; i++) {
+			struct vring_packed_desc *desc = (void *)g.ring.desc;
+			struct vhu_chain *chain;
+
+			if (packed)
+				desc[i] = (struct vring_packed_desc){
+					GUEST_DATA + i * 8, 8, (uint16_t)i, WRITE | 1 << 7 };
+			else
+				guest_offer_one(&g, (uint16_t)i, GUEST_DATA + i * 8, 8, WRITE);
+			chain = pop_answered(&g, &n);
+			assert_non_null(chain);
+			vhu_virtqueue_push(&g.q, chain, 8);
+			vhu_virtqueue_publish(&g.q);
+			if (i != 0 && i != 511) {
+				memset(bits, 0, log_bytes);
+				continue;
+			}
+			for (uint64_t page = 0; page < PAGES; page++) {
+				uint64_t gpn = GUEST_GPA / PAGE + page_behind(page);
+				uint64_t iova = GUEST_GPA + page * PAGE;
+				bool written = iova == GUEST_DATA;
+
+				if (packed)
+					written |= iova == IOVA(GUEST_DESC) + (i ? PAGE : 0);
+				else
+					written |= iova == IOVA(GUEST_USED) ||
+						   (i && iova == IOVA(GUEST_USED) + PAGE);
+				assert_int_equal(bits[gpn / 8] >> gpn % 8 & 1, written);
+			}
+			memset(bits, 0, log_bytes);
+		}
+		assert_false(vhu_memory_faulted(g.memory));
+		iommu_finish(&g);
+		munmap(bits, log_bytes);
+		close(fd);
+	}
+}
+
 /* What cannot be seen in a row, or is nowhere, breaks the ring. */
 static void rings_that_cannot_be(void **state)
 {
@@ -519,6 +587,7 @@ int main(void)
 		cmocka_unit_test(what_a_ring_uses),
 		cmocka_unit_test(an_invalidated_ring_is_asked_for_again),
 		cmocka_unit_test(live_changes),
+		cmocka_unit_test(the_dirty_log_has_guest_addresses),
 		cmocka_unit_test(rings_that_cannot_be),
 		cmocka_unit_test(a_forgetful_iommu),
 	};
