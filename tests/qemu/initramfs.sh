@@ -13,7 +13,7 @@ kernel=$cache/kernel
 PATH=$PATH:/usr/sbin:/sbin
 
 base_programs="blkdiscard fstrim lsblk mkfs.ext4 e2fsck resize2fs mkfs.xfs xfs_repair"
-base_modules="virtio_pci virtio_blk virtio_rng crc32c_generic ext4 xfs"
+base_modules="virtio_pci virtio_blk virtio_iommu virtio_rng crc32c_generic ext4 xfs"
 fio_programs="fio"
 
 # A program and the libraries it loads, at the same paths.
