@@ -37,19 +37,29 @@ struct vhu_channel {
 	/* Main's. */
 	int fd;
 	struct vhu_source *source;
+	bool socket_is_full;
 	struct vhu_source *timer; /* of the answer that is due first */
 	uint64_t timer_ns;	  /* what it is set to */
 	struct vhu_receiver receiver;
+	struct notices {
+		uint32_t request;
+		uint64_t due, out; /* masks of rings: to be told; told and not answered */
+	} notices[2];
 
 	/* Any thread's, under the mutex. */
 	pthread_mutex_t mutex;
 	struct entry queue[VHU_CHANNEL_QUEUE];
 	unsigned first, n;
-	struct vhu_await await; /* waiters are calls */
+	struct vhu_await await; /* waiters are calls; NULL: a notice of the ring that is the tag */
 	bool closed;
 	bool posted;
 	struct vhu_call flush_call;
 };
+
+static struct notices *notices_of(struct vhu_channel *channel, uint32_t request)
+{
+	return &channel->notices[request == VHU_BACKEND_VRING_ERR];
+}
 
 /* The entry at the front, copied out: the socket is not written under the mutex. */
 static bool peek(struct vhu_channel *channel, struct entry *ret_entry)
@@ -76,27 +86,90 @@ static void drop_front(struct vhu_channel *channel)
 	close_fd(&fd);
 }
 
-static void flush(struct vhu_channel *channel)
+static int send_queue(struct vhu_channel *channel)
 {
 	struct entry entry;
+	int r = 0;
 
-	while (channel->fd >= 0 && peek(channel, &entry)) {
-		int r = vhu_message_send(channel->fd, entry.request, entry.flags, entry.payload,
-					 entry.payload_bytes, &entry.fd, entry.fd >= 0, 0);
-
-		if (r == -EAGAIN) {
-			vhu_source_set_events(channel->source, EPOLLIN | EPOLLOUT);
-			return;
-		}
-		if (r < 0) {
-			vhu_warning("back-end channel: %s; it is closed", strerror(-r));
-			vhu_channel_close(channel);
-			return;
-		}
-		drop_front(channel);
+	while (r == 0 && peek(channel, &entry)) {
+		r = vhu_message_send(channel->fd, entry.request, entry.flags, entry.payload,
+				     entry.payload_bytes, &entry.fd, entry.fd >= 0, 0);
+		if (r == 0)
+			drop_front(channel);
 	}
-	if (channel->source)
-		vhu_source_set_events(channel->source, EPOLLIN);
+	return r;
+}
+
+/* Under the mutex, with room in the queue and, for wait, among those who wait. Takes entry->fd. */
+static void enqueue(struct vhu_channel *channel, const struct entry *entry,
+		    const struct vhu_await_entry *wait)
+{
+	channel->queue[(channel->first + channel->n++) % VHU_CHANNEL_QUEUE] = *entry;
+	if (wait)
+		vhu_await_add(&channel->await, wait);
+}
+
+/* Under the mutex. */
+static void enqueue_notice(struct vhu_channel *channel, struct notices *notices, unsigned ring)
+{
+	struct vhu_vring_state state = { .index = ring };
+	struct entry entry = {
+		.request = notices->request,
+		.flags = VHU_VERSION | VHU_FLAG_NEED_REPLY,
+		.payload_bytes = sizeof(state),
+		.fd = -1,
+	};
+	struct vhu_await_entry wait = {
+		.request = notices->request,
+		.tag = ring,
+		.deadline_ns = vhu_now_ns() + VHU_CHANNEL_TIMEOUT_NS,
+	};
+
+	memcpy(entry.payload, &state, sizeof(state));
+	enqueue(channel, &entry, &wait);
+	notices->due &= ~VHU_BIT(ring);
+	notices->out |= VHU_BIT(ring);
+}
+
+/* As many as there is room for. True when there were any. */
+static bool enqueue_notices(struct vhu_channel *channel)
+{
+	bool any = false;
+
+	pthread_mutex_lock(&channel->mutex);
+	for (unsigned i = 0; i < ARRAY_SIZE(channel->notices); i++) {
+		struct notices *notices = &channel->notices[i];
+		uint64_t rings;
+
+		while ((rings = notices->due & ~notices->out) && channel->n < VHU_CHANNEL_QUEUE &&
+		       !vhu_await_is_full(&channel->await)) {
+			enqueue_notice(channel, notices, (unsigned)__builtin_ctzll(rings));
+			any = true;
+		}
+	}
+	pthread_mutex_unlock(&channel->mutex);
+	return any;
+}
+
+static void flush(struct vhu_channel *channel)
+{
+	bool is_full;
+	int r;
+
+	if (channel->fd < 0)
+		return;
+	do
+		r = send_queue(channel);
+	while (r == 0 && enqueue_notices(channel));
+	if (r < 0 && r != -EAGAIN) {
+		vhu_warning("back-end channel: %s; it is closed", strerror(-r));
+		vhu_channel_close(channel);
+		return;
+	}
+	is_full = r == -EAGAIN;
+	if (channel->socket_is_full != is_full)
+		vhu_source_set_events(channel->source, EPOLLIN | (is_full ? EPOLLOUT : 0));
+	channel->socket_is_full = is_full;
 }
 
 static void done_posted(struct vhu_call *post)
@@ -136,6 +209,12 @@ static void set_timer(struct vhu_channel *channel)
 						     : max_u64(deadline_ns, now_ns + 1) - now_ns);
 }
 
+/* A notice is answered, or will not be. */
+static void finish_notice(struct vhu_channel *channel, const struct vhu_await_entry *entry)
+{
+	notices_of(channel, entry->request)->out &= ~VHU_BIT(entry->tag);
+}
+
 static void time_over(void *data, uint32_t events)
 {
 	struct vhu_channel *channel = vhu_channel_ref(data);
@@ -148,9 +227,12 @@ static void time_over(void *data, uint32_t events)
 		pthread_mutex_lock(&channel->mutex);
 		found = vhu_await_expire(&channel->await, now_ns, &late);
 		pthread_mutex_unlock(&channel->mutex);
-		if (found)
+		if (found && late.waiter)
 			finish_call(channel, late.waiter, -ETIMEDOUT, -1);
+		else if (found)
+			finish_notice(channel, &late);
 	} while (found);
+	flush(channel);
 	set_timer(channel);
 	vhu_channel_unref(channel);
 }
@@ -191,6 +273,10 @@ static void take_reply(struct vhu_channel *channel, struct vhu_message *reply)
 	pthread_mutex_unlock(&channel->mutex);
 	if (!found || oldest.given_up)
 		return;
+	if (!oldest.waiter) {
+		finish_notice(channel, &oldest);
+		return;
+	}
 	r = verdict(reply, wants_fd);
 	finish_call(channel, oldest.waiter, r,
 		    r == 0 && wants_fd ? vhu_message_steal_fd(reply, 0) : -1);
@@ -213,6 +299,9 @@ static void read_replies(struct vhu_channel *channel)
 	}
 	if (r < 0 && r != -EAGAIN)
 		vhu_channel_close(channel);
+	/* Room among those who wait for an answer may be room for a notice. */
+	flush(channel);
+	set_timer(channel);
 }
 
 static void ready(void *data, uint32_t events)
@@ -239,6 +328,8 @@ int vhu_channel_new(struct vhu_loop *main_loop, int fd, struct vhu_channel **ret
 	channel->loop = main_loop;
 	channel->fd = fd;
 	channel->timer_ns = UINT64_MAX;
+	channel->notices[0].request = VHU_BACKEND_VRING_CALL;
+	channel->notices[1].request = VHU_BACKEND_VRING_ERR;
 	channel->flush_call.fn = flush_posted;
 	pthread_mutex_init(&channel->mutex, NULL);
 	vhu_receiver_init(&channel->receiver);
@@ -281,7 +372,7 @@ static struct vhu_channel_call *abandon(struct vhu_channel *channel)
 	}
 	while (vhu_await_first(&channel->await, &oldest)) {
 		vhu_await_drop_first(&channel->await);
-		if (!oldest.given_up)
+		if (!oldest.given_up && oldest.waiter)
 			return oldest.waiter;
 	}
 	return NULL;
@@ -305,23 +396,14 @@ void vhu_channel_close(struct vhu_channel *channel)
 	} while (call);
 }
 
-/* Under the mutex, with room. Takes entry->fd. */
-static void enqueue(struct vhu_channel *channel, const struct entry *entry,
-		    struct vhu_channel_call *call)
+/* Under the mutex. */
+static void post_flush(struct vhu_channel *channel)
 {
-	struct vhu_await_entry wait = { .request = entry->request, .waiter = call };
-
-	channel->queue[(channel->first + channel->n++) % VHU_CHANNEL_QUEUE] = *entry;
-	if (call) {
-		wait.deadline_ns = vhu_now_ns() +
-				   (call->timeout_ns ? call->timeout_ns : VHU_CHANNEL_TIMEOUT_NS);
-		vhu_await_add(&channel->await, &wait);
-	}
-	if (!channel->posted) {
-		channel->posted = true;
-		vhu_channel_ref(channel);
-		vhu_loop_post(channel->loop, &channel->flush_call);
-	}
+	if (channel->posted)
+		return;
+	channel->posted = true;
+	vhu_channel_ref(channel);
+	vhu_loop_post(channel->loop, &channel->flush_call);
 }
 
 int vhu_channel_call(struct vhu_channel *channel, uint32_t request, const void *payload,
@@ -330,6 +412,7 @@ int vhu_channel_call(struct vhu_channel *channel, uint32_t request, const void *
 	const struct vhu_request_rule *rule = vhu_backend_request_rule(request);
 	struct entry entry = { .request = request, .flags = VHU_VERSION, .fd = -1,
 			       .payload_bytes = payload_bytes };
+	struct vhu_await_entry wait = { .request = request, .waiter = call };
 	int r = 0;
 
 	if (payload_bytes > PAYLOAD_MAX)
@@ -338,6 +421,9 @@ int vhu_channel_call(struct vhu_channel *channel, uint32_t request, const void *
 		memcpy(entry.payload, payload, payload_bytes);
 	if (call && !(rule && rule->reply == VHU_REPLY_ALWAYS))
 		entry.flags |= VHU_FLAG_NEED_REPLY;
+	if (call)
+		wait.deadline_ns = vhu_now_ns() + (call->timeout_ns ? call->timeout_ns
+								    : VHU_CHANNEL_TIMEOUT_NS);
 	if (fd >= 0) {
 		entry.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 		if (entry.fd < 0)
@@ -348,8 +434,10 @@ int vhu_channel_call(struct vhu_channel *channel, uint32_t request, const void *
 		r = -ENOTCONN;
 	else if (channel->n == VHU_CHANNEL_QUEUE || (call && vhu_await_is_full(&channel->await)))
 		r = -EAGAIN;
-	else
-		enqueue(channel, &entry, call);
+	if (r == 0) {
+		enqueue(channel, &entry, call ? &wait : NULL);
+		post_flush(channel);
+	}
 	pthread_mutex_unlock(&channel->mutex);
 	if (r < 0)
 		close_fd(&entry.fd);
@@ -360,4 +448,20 @@ int vhu_channel_send(struct vhu_channel *channel, uint32_t request, const void *
 		     uint32_t payload_bytes)
 {
 	return vhu_channel_call(channel, request, payload, payload_bytes, -1, NULL);
+}
+
+void vhu_channel_notify(struct vhu_channel *channel, uint32_t request, uint64_t rings)
+{
+	notices_of(channel, request)->due |= rings;
+	flush(channel);
+	set_timer(channel);
+}
+
+uint64_t vhu_channel_withdraw(struct vhu_channel *channel, uint32_t request, uint64_t rings)
+{
+	struct notices *notices = notices_of(channel, request);
+	uint64_t unanswered = (notices->due | notices->out) & rings;
+
+	notices->due &= ~rings;
+	return unanswered;
 }

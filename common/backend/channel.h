@@ -61,4 +61,12 @@ struct vhu_channel_call {
 int vhu_channel_call(struct vhu_channel *channel, uint32_t request, const void *payload,
 		     uint32_t payload_bytes, int fd, struct vhu_channel_call *call);
 
+/*
+ * Main. VRING_CALL or VRING_ERR for each ring of the mask, never refused: a ring's next one goes
+ * when the one before was answered (vhost-user, In-band notifications), and stands for all that
+ * came meanwhile. withdraw: nothing more of those rings; the ones that were not answered.
+ */
+void vhu_channel_notify(struct vhu_channel *channel, uint32_t request, uint64_t rings);
+uint64_t vhu_channel_withdraw(struct vhu_channel *channel, uint32_t request, uint64_t rings);
+
 #endif

@@ -193,6 +193,7 @@ int vhu_device_init(struct vhu_device *device, const struct vhu_device_ops *ops)
 	device->poll_max_ns = VHU_POLL_DEFAULT_NS;
 	device->config_call.fn = config_change_posted;
 	device->fault_call.fn = fault_posted;
+	vhu_inband_init(&device->inband);
 	lock_init(device);
 	pthread_mutex_init(&device->link_mutex, NULL);
 	device->vrings = calloc(device->n_queues, sizeof(*device->vrings));
@@ -273,6 +274,7 @@ void vhu_device_set_channel(struct vhu_device *device, struct vhu_channel *chann
 	pthread_mutex_lock(&device->link_mutex);
 	device->channel = channel ? vhu_channel_ref(channel) : NULL;
 	pthread_mutex_unlock(&device->link_mutex);
+	vhu_inband_move(device, old);
 	vhu_channel_unref(old);
 	if (device->config_pending)
 		send_config_change(device);

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/backend/inband.h"
 #include "common/base/loop.h"
 #include "common/memory/map.h"
 #include "common/ring/chain.h"
@@ -215,6 +216,7 @@ struct vhu_device {
 	struct vhu_call config_call;
 	atomic_flag config_posted;
 	bool config_pending;	      /* a CONFIG_CHANGE waits for the first ring; main's */
+	struct vhu_inband inband;
 	struct vhu_call fault_call;
 	atomic_flag fault_posted;
 	/* The session's, or NULL; main's: guest memory was missing under an access. */

@@ -62,9 +62,14 @@ void vhu_vring_push(struct vhu_vring *vring, struct vhu_chain *chain, uint32_t w
 
 void vhu_vring_notify(struct vhu_vring *vring)
 {
-	if (!vring->live || !vhu_virtqueue_publish(&vring->queue) || vring->call.fd < 0)
+	if (!vring->live || !vhu_virtqueue_publish(&vring->queue))
 		return;
-	vhu_notifier_signal(&vring->call);
+	if (vring->call.fd >= 0)
+		vhu_notifier_signal(&vring->call);
+	else if (vring->calls_inband)
+		vhu_inband_tell(vring->device, VHU_INBAND_CALL, vring->index);
+	else
+		return;
 	vhu_counter_add(&vring->calls, 1);
 }
 
@@ -102,7 +107,10 @@ void vhu_vring_break(struct vhu_vring *vring, const char *why)
 	vhu_log_limited(&vring->log_limit, VHU_LOG_ERROR,
 			"%s: queue %u is broken (%s); it rests until the driver resets the device",
 			vring->device->ops->name, vring->index, why);
-	vhu_notifier_signal(&vring->err);
+	if (vring->err.fd < 0 && vring->errs_inband)
+		vhu_inband_tell(vring->device, VHU_INBAND_ERR, vring->index);
+	else
+		vhu_notifier_signal(&vring->err);
 }
 
 static void kicked(void *data, uint32_t events)
@@ -195,7 +203,7 @@ void vhu_vring_set_active(struct vhu_vring *vring, bool active)
 	if (!vring->active)
 		return;
 	worker->active |= bit;
-	if (vring->kick_fd < 0)
+	if (vring->kick_fd < 0 && !vring->kicks_inband)
 		worker->kickless |= bit;
 	vhu_worker_wake_ring(worker, vring->index);
 }

@@ -41,6 +41,7 @@ struct vhu_vring {
 	bool started;
 	bool enabled;
 	int call_fd; /* owned, -1 for none; closed when the worker has let go of it */
+	bool call_was_set; /* to an fd or to none: then calls are not in-band */
 
 	/* The worker's from start to stop; main's otherwise. */
 	struct vhu_virtqueue queue;
@@ -48,6 +49,7 @@ struct vhu_vring {
 	struct vhu_notifier err;  /* its fd is owned */
 	struct vhu_notifier call; /* its fd is call_fd */
 	struct vhu_source *kick_source;
+	bool kicks_inband, calls_inband, errs_inband; /* where there is no fd */
 	bool live;    /* started, with a working queue */
 	bool begun;   /* the device's start slot has run */
 	bool on;      /* enabled, as far as the front-end goes */

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/backend/inband.h"
 #include "common/base/cleanup.h"
 #include "common/base/fault.h"
 #include "common/base/fd.h"
@@ -284,6 +285,8 @@ int vhu_daemon_add(struct vhu_daemon *daemon, struct vhu_device *device,
 	service->listener.fd = -1;
 	service->connected_fd = -1;
 	service->backoff_ns = BACKOFF_MIN_NS;
+	if (endpoint->inband)
+		vhu_inband_offer(device);
 	r = vhu_device_attach(device, daemon->loop);
 	if (r == 0)
 		r = open_endpoint(service, endpoint);

@@ -21,6 +21,7 @@ struct vhu_endpoint {
 	const char *connect;	 /* --connect: a front-end that listens; tried again with backoff */
 	int fd;			 /* --fd: connected or listening (SO_ACCEPTCONN); -1 none */
 	bool once;		 /* --once: end with the first front-end */
+	bool inband;		 /* --inband-notifications */
 };
 
 /*

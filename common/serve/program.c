@@ -75,6 +75,10 @@ static const struct vhu_option endpoint_rows[] = {
 	{ .name = "once",
 	  .help = "end when the first front-end has gone",
 	  .parse = vhu_option_flag, .offset = ENDPOINT(once) },
+	{ .name = "inband-notifications",
+	  .help = "offer kicks and calls as messages, for simulators; not to QEMU, which takes the "
+		  "offer and does not keep it",
+	  .parse = vhu_option_flag, .offset = ENDPOINT(inband) },
 };
 
 #define PROCESS(field) offsetof(struct process_options, field)
@@ -194,6 +198,10 @@ static int print_qemu_args(const struct run *run)
 
 		if (!endpoint->socket_path && !endpoint->connect) {
 			vhu_error("--print-qemu-args needs --socket-path or --connect");
+			return EXIT_USAGE;
+		}
+		if (endpoint->inband) {
+			vhu_error("QEMU has no --inband-notifications");
 			return EXIT_USAGE;
 		}
 	}

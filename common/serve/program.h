@@ -4,8 +4,9 @@
 
 /*
  * A program as data: what is its own stands in a struct vhu_program, and its main is one call. The
- * rest is the same in all of them: --socket-path, --fd, --connect, --once, --next, --log-level,
- * --help, --version, --print-capabilities, --print-qemu-args, signals and exit status.
+ * rest is the same in all of them: --socket-path, --fd, --connect, --once,
+ * --inband-notifications, --next, --log-level, --help, --version, --print-capabilities,
+ * --print-qemu-args, signals and exit status.
  */
 
 #include <stdbool.h>

@@ -85,6 +85,9 @@ int vhu_handle_get_protocol_features(struct vhu_session *session, struct vhu_mes
 	return 0;
 }
 
+/* Else the session is to be closed (vhost-user, In-band notifications). */
+#define INBAND_NEEDS (VHU_BIT(VHU_PROTOCOL_F_BACKEND_REQ) | VHU_BIT(VHU_PROTOCOL_F_REPLY_ACK))
+
 int vhu_handle_set_protocol_features(struct vhu_session *session, struct vhu_message *message)
 {
 	uint64_t unknown = message->payload.u64 &
@@ -94,6 +97,12 @@ int vhu_handle_set_protocol_features(struct vhu_session *session, struct vhu_mes
 		complain(session, "SET_PROTOCOL_FEATURES with bits that were not offered: 0x%llx",
 			 (unsigned long long)unknown);
 		return -EINVAL;
+	}
+	if (message->payload.u64 & VHU_BIT(VHU_PROTOCOL_F_INBAND_NOTIFICATIONS) &&
+	    ~message->payload.u64 & INBAND_NEEDS) {
+		complain(session, "%s without BACKEND_REQ and REPLY_ACK",
+			 "in-band notifications");
+		return VHU_SESSION_ENDS;
 	}
 	session->protocol_features = message->payload.u64;
 	vhu_device_set_protocol_features(session->device, session->protocol_features);

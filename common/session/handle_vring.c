@@ -163,7 +163,9 @@ static int step_after(struct vhu_session *session)
 static void set_stopped(struct vhu_vring *vring)
 {
 	vring->started = false;
+	vring->call_was_set = false;
 	close_fd(&vring->call_fd);
+	vhu_inband_stopped(vring->device, vring->index);
 }
 
 static int step_stopped(struct vhu_session *session)
@@ -289,6 +291,8 @@ static int step_started(struct vhu_session *session)
 {
 	struct vhu_vring *vring = ring_of(session);
 
+	if (session->step_error == 0)
+		vhu_inband_started(session->device, vring->index);
 	if (session->step_error < 0 || !vring->enabled)
 		return session->step_error;
 	return vhu_session_activate_rings(session, VHU_BIT(vring->index));
@@ -296,10 +300,11 @@ static int step_started(struct vhu_session *session)
 
 static int start(struct vhu_session *session, struct vhu_vring *vring, int fd)
 {
+	bool inband = has_protocol_feature(session, VHU_PROTOCOL_F_INBAND_NOTIFICATIONS);
 	int r;
 
 	if (!vring->has_addr || !vring->setup.size) {
-		complain(session, "queue %u: SET_VRING_KICK before its size and addresses",
+		complain(session, "queue %u: started before its size and addresses are set",
 			 vring->index);
 		close_fd(&fd);
 		return -EINVAL;
@@ -313,6 +318,9 @@ static int start(struct vhu_session *session, struct vhu_vring *vring, int fd)
 	}
 	close_fd(&vring->kick_fd);
 	vring->kick_fd = fd;
+	vring->kicks_inband = session->rule == vhu_frontend_request_rule(VHU_VRING_KICK);
+	vring->calls_inband = inband && !vring->call_was_set;
+	vring->errs_inband = inband;
 	vring->started = true;
 	return vhu_session_on_rings(session, VHU_BIT(vring->index), work_start, step_started);
 }
@@ -324,6 +332,7 @@ static void work_set_kick(struct vhu_job *job)
 	int r;
 
 	vring->kick_fd = steal_fd(&job->fd);
+	vring->kicks_inband = false;
 	r = vring->live ? vhu_vring_watch_kick(vring) : 0;
 	if (r < 0)
 		vhu_vring_break(vring, "its kick fd cannot be watched");
@@ -336,6 +345,8 @@ static void work_set_call(struct vhu_job *job)
 {
 	struct vhu_vring *vring = job->vring;
 	int r = vhu_notifier_init(&vring->call, job->fd);
+
+	vring->calls_inband &= r < 0;
 
 	/* The last call may have gone to the old one after the front-end had looked there. */
 	if (r == 0 && vring->live)
@@ -352,6 +363,7 @@ static int step_call_set(struct vhu_session *session)
 
 	if (session->step_error < 0)
 		return session->step_error;
+	vring->call_was_set = true;
 	vring->call_fd = job->fd;
 	job->fd = old_fd;
 	return 0;
@@ -376,6 +388,27 @@ int vhu_handle_set_vring_kick(struct vhu_session *session, struct vhu_message *m
 		return start(session, vring, fd);
 	session->jobs[vring->index].fd = fd;
 	return on_ring(session, work_set_kick);
+}
+
+static void work_kick(struct vhu_job *job)
+{
+	struct vhu_vring *vring = job->vring;
+
+	if (vring->active && vhu_vring_process(vring))
+		vhu_worker_wake_ring(vring->worker, vring->index);
+	vhu_errand_done(&job->errand, 0);
+}
+
+/*
+ * In-band. The first one starts the ring (vhost-user, Ring states); the others are answered when
+ * the ring has been looked at, which is what their sender waits for (In-band notifications).
+ */
+int vhu_handle_vring_kick(struct vhu_session *session, struct vhu_message *message)
+{
+	struct vhu_vring *vring = ring_of(session);
+
+	(void)message;
+	return vring->started ? on_ring(session, work_kick) : start(session, vring, -1);
 }
 
 int vhu_handle_set_vring_call(struct vhu_session *session, struct vhu_message *message)

@@ -30,6 +30,7 @@ int vhu_handle_set_vring_addr(struct vhu_session *session, struct vhu_message *m
 int vhu_handle_set_vring_base(struct vhu_session *session, struct vhu_message *message);
 int vhu_handle_get_vring_base(struct vhu_session *session, struct vhu_message *message);
 int vhu_handle_set_vring_kick(struct vhu_session *session, struct vhu_message *message);
+int vhu_handle_vring_kick(struct vhu_session *session, struct vhu_message *message);
 int vhu_handle_set_vring_call(struct vhu_session *session, struct vhu_message *message);
 int vhu_handle_set_vring_err(struct vhu_session *session, struct vhu_message *message);
 int vhu_handle_set_vring_enable(struct vhu_session *session, struct vhu_message *message);

@@ -47,6 +47,7 @@ static const vhu_handler_fn handlers[VHU_FRONTEND_REQUEST_END] = {
 	[VHU_SET_CONFIG] = vhu_handle_set_config,
 	[VHU_GPU_SET_SOCKET] = vhu_handle_gpu_set_socket,
 	[VHU_RESET_DEVICE] = vhu_handle_reset_device,
+	[VHU_VRING_KICK] = vhu_handle_vring_kick,
 	[VHU_GET_MAX_MEM_SLOTS] = vhu_handle_get_max_mem_slots,
 	[VHU_ADD_MEM_REG] = vhu_handle_add_mem_reg,
 	[VHU_REM_MEM_REG] = vhu_handle_rem_mem_reg,
@@ -179,6 +180,8 @@ static int answer(struct vhu_session *session, int result)
 	struct vhu_reply *reply = &session->reply;
 	uint64_t ack = result < 0;
 
+	if (result == VHU_SESSION_ENDS)
+		return result;
 	if (result < 0)
 		refused(session, result);
 	if (result == 0 && reply->made)

@@ -8,6 +8,8 @@
  * request is refused). Handlers never send: session.c makes the reply from session->reply.
  */
 
+#include <errno.h>
+
 #include "common/backend/slots.h"
 #include "common/backend/vring.h"
 #include "common/backend/worker.h"
@@ -16,6 +18,8 @@
 #include "common/wire/request.h"
 
 #define VHU_PARKED 1
+/* Of a handler, which has said why: there is no answer to this but the end of the session. */
+#define VHU_SESSION_ENDS (-ECONNABORTED)
 
 struct vhu_session;
 
@@ -94,43 +98,6 @@ struct vhu_session {
 	int close_error;
 };
 
-static inline struct vhu_message *session_message(struct vhu_session *session)
-{
-	return &session->receiver.message;
-}
-
-static inline void reply_u64(struct vhu_session *session, uint64_t value)
-{
-	session->reply.made = true;
-	session->reply.payload.u64 = value;
-	session->reply.size = sizeof(value);
-}
-
-static inline bool has_protocol_feature(const struct vhu_session *session, unsigned bit)
-{
-	return session->protocol_features & VHU_BIT(bit);
-}
-
-static inline bool wants_ack(const struct vhu_session *session)
-{
-	return has_protocol_feature(session, VHU_PROTOCOL_F_REPLY_ACK) &&
-	       session->receiver.message.header.flags & VHU_FLAG_NEED_REPLY;
-}
-
-/*
- * The result of a request that failed by what the guest did, not the front-end: told where it
- * can be told, but no reason to end the session.
- */
-static inline int guest_error(const struct vhu_session *session, int error)
-{
-	return wants_ack(session) ? error : 0;
-}
-
-/* A line about what the front-end did wrong, which it may do as often as it likes. */
-#define complain(session, format, ...) \
-	vhu_log_limited(&(session)->log_limit, VHU_LOG_ERROR, "%s: " format, \
-			(session)->device->ops->name, __VA_ARGS__)
-
 /* The rings that are started, as a mask. */
 uint64_t vhu_session_started(const struct vhu_session *session);
 
@@ -146,5 +113,7 @@ int vhu_session_on_control(struct vhu_session *session, vhu_control_fn fn, vhu_s
 void vhu_session_part_done(struct vhu_session *session, int error);
 /* A last step: the result of the one before. */
 int vhu_session_step_result(struct vhu_session *session);
+
+#include "common/session/answer_priv.h"
 
 #endif

@@ -39,6 +39,8 @@ TARGETS = {
     "blk_one_queue": (IMAGE + "--num-queues 1", ["--destructive"], DISK | ONE_QUEUE),
     "blk_once": (IMAGE + "--once", ["--only", "framing,states,reconnect,blk"],
                  DISK | RECONNECT),
+    "blk_inband": (IMAGE + "--inband-notifications", ["--only", "protocol"],
+                   DISK - NEVER),
     "rng": ("{build}/tests/device/rng --socket-path {{socket}}", ["--device", "rng"],
             NEVER | BLK_ONLY | CONFIG | NO_READABLE | ONE_QUEUE),
 }

@@ -492,6 +492,8 @@ static void test_answers(void **state)
 	text = output_of("$p --print-qemu-args --socket s 2>/dev/null", &status);
 	snprintf(relative, sizeof(relative), ",path=%s/s \\", folder);
 	assert_non_null(strstr(text, relative));
+	output_of("$p --print-qemu-args --socket s --inband-notifications 2>/dev/null", &status);
+	assert_int_equal(WEXITSTATUS(status), 2);
 	assert_false(exists("s"));
 }
 
