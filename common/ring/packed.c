@@ -3,6 +3,7 @@
 /* The packed virtqueue (virtio 1.3, 2.8). */
 
 #include <assert.h>
+#include <string.h>
 
 #include <linux/virtio_ring.h>
 
@@ -91,9 +92,20 @@ static uint32_t packed_base(const struct vhu_virtqueue *q)
 	return q->next_avail | (uint32_t)q->next_used << 16;
 }
 
+/*
+ * Every other lap begins as the first one does, but only then is the ring zero-initialised (virtio
+ * 1.3, 2.8.13): the last descriptor tells, unless it is available again already.
+ */
 static bool packed_is_new(const struct vhu_virtqueue *q)
 {
-	return packed_base(q) == INITIAL_BASE;
+	static const struct vring_packed_desc zero;
+	const struct vring_packed_desc *ring = q->desc;
+	struct vring_packed_desc last;
+
+	if (packed_base(q) != INITIAL_BASE)
+		return false;
+	vhu_copy_once(&last, &ring[q->size - 1], sizeof(last));
+	return says_available(le16toh(last.flags), WRAP) || !memcmp(&last, &zero, sizeof(last));
 }
 
 /*
@@ -156,7 +168,7 @@ static int read_list(struct vhu_virtqueue *q, struct vhu_chain *chain)
 		vhu_copy_once(&desc, &ring[offset_of(place)], sizeof(desc));
 		flags = le16toh(desc.flags);
 		if (!left-- || !says_available(flags, place)) {
-			vhu_virtqueue_break(q, "a list of descriptors without an end");
+			vhu_virtqueue_break(q, "a list of descriptors not all the driver's");
 			return -EINVAL;
 		}
 		chain->span++;
@@ -178,10 +190,8 @@ static struct vhu_chain *packed_pop(struct vhu_virtqueue *q)
 	struct vhu_chain *chain;
 	int err;
 
-	if (!is_available(q, q->next_avail)) {
-		q->n_seen = 0;
+	if (!q->n_seen && !packed_has_news(q))
 		return NULL;
-	}
 	chain = chain_get(q);
 	if (!chain)
 		return NULL;

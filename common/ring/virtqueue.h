@@ -98,22 +98,22 @@ void vhu_virtqueue_set_event_idx(struct vhu_virtqueue *q, bool on);
  */
 uint32_t vhu_virtqueue_base(const struct vhu_virtqueue *q);
 /*
- * Is the ring where a driver begins, by our index, and a split one's used index in its memory? When
- * that cannot be read yet, by our index: a stop with nothing in flight leaves both at the same.
+ * Is the ring as a driver leaves it that has just begun, by our index and by its memory? When that
+ * cannot be read yet, by our index alone.
  */
 bool vhu_virtqueue_is_new(const struct vhu_virtqueue *q);
 
 /*
  * The next request, or NULL: nothing there, or q->missed (an address that the IOMMU has not told:
  * the ring is as it was), or q->broken (an available index more than size ahead, a head out of
- * range, more in flight than size, a list without an end). A malformed chain is pushed back with
+ * range, more in flight than size, a list that has no end). A malformed chain is pushed back with
  * length 0 on the way (q->malformed counts) and the next one is taken: publish also after NULL.
  * With IN_ORDER it waits in the ring until nothing is in flight any more.
  */
 struct vhu_chain *vhu_virtqueue_pop(struct vhu_virtqueue *q);
 /*
- * Gives the last popped chain back to the ring as if it had not been popped; there was no pop
- * since, not one that found nothing either. Several go back in reverse order.
+ * Gives the last popped chain back to the ring as if it had not been popped; no pop found nothing
+ * since. Several go back in reverse order, where q->malformed did not count up between their pops.
  */
 void vhu_virtqueue_unpop(struct vhu_virtqueue *q, struct vhu_chain *chain);
 

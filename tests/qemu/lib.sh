@@ -323,7 +323,8 @@ guest_wait()
 {
 	local status=0 ended
 
-	wait -n -p ended "$guest_pid" "${backend_pid[@]}" 2>/dev/null
+	# A guest that bash has told of already is not waited for a second time.
+	is_gone "$guest_pid" || wait -n -p ended "$guest_pid" "${backend_pid[@]}" 2>/dev/null
 	if [ "${ended:-}" != "$guest_pid" ] && ! wait_for 5 is_gone "$guest_pid"; then
 		kill "$guest_pid"
 	fi

@@ -179,8 +179,24 @@ static void a_full_ring_is_served(void **state)
 				packed_expect_used(&p, (uint16_t)i, 8, 1);
 		}
 		assert_int_equal(vhu_virtqueue_base(&p.g.q), PACKED_BASE);
+		assert_false(vhu_virtqueue_is_new(&p.g.q)); /* as far as can be seen */
 		packed_finish(&p);
 	}
+}
+
+/* The driver may have been quick. */
+static void new_ring_may_be_full(void **state)
+{
+	struct packed p;
+
+	(void)state;
+	packed_start(&p, 5, 0);
+	for (uint16_t i = 0; i < 5; i++) {
+		assert_true(vhu_virtqueue_is_new(&p.g.q));
+		packed_offer_one(&p, i, GUEST_DATA, 8, WRITE);
+	}
+	assert_true(vhu_virtqueue_is_new(&p.g.q));
+	packed_finish(&p);
 }
 
 /* A used descriptor goes where the next one belongs, whoever was there (2.8.6). */
@@ -468,6 +484,7 @@ int main(void)
 		cmocka_unit_test(list_is_read_written_and_pushed),
 		cmocka_unit_test(wrap_counters_turn),
 		cmocka_unit_test(a_full_ring_is_served),
+		cmocka_unit_test(new_ring_may_be_full),
 		cmocka_unit_test(lists_complete_in_any_order),
 		cmocka_unit_test(indirect_table_is_followed),
 		cmocka_unit_test(long_tables_and_borders),
