@@ -227,7 +227,7 @@ static void fill_payload(struct input *in, uint32_t request, union vhu_payload *
 		break;
 	case VHU_SET_FEATURES:
 		payload->u64 = VHU_BIT(VHU_F_PROTOCOL_FEATURES) | VHU_BIT(VHU_F_VERSION_1) |
-			       (input_u64(in) & 0xf35000001ull);
+			       (input_u64(in) & 0xf37000001ull);
 		break;
 	default:
 		payload->u64 = input_u64(in);
@@ -386,9 +386,23 @@ static void offer(struct scene *s)
 	kick(s);
 }
 
+/* An IOMMU that shows all memory at its user addresses, or at its guest addresses, or in part. */
+static void map_all(struct scene *s)
+{
+	struct vhu_iotlb_msg update = {
+		.iova = input_u8(s->in) & 1 ? UADDR : GPA,
+		.size = input_u8(s->in) & 3 ? MEMORY_BYTES : 4096,
+		.uaddr = UADDR,
+		.perm = 1 + (uint8_t)input_below(s->in, 3),
+		.type = VHU_IOTLB_UPDATE,
+	};
+
+	say(s, VHU_IOTLB_MSG, &update, sizeof(update), -1);
+}
+
 static void (*const steps[])(struct scene *s) = {
 	send_request, send_request, send_request, send_request, write_guest, kick, negotiate,
-	start_ring, offer, offer,
+	start_ring, offer, offer, map_all,
 };
 
 static void drop_replies(struct scene *s)

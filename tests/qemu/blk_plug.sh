@@ -123,8 +123,8 @@ guest_start -no-reboot -no-shutdown $(blk_device disk ,num-queues=2) \
 guest_wait_line "the load is on"
 used_fds=$(fds disk)
 for ((i = 1; i <= rounds; i++)); do
-	check "DIMM $i: its memory" qmp object-add \
-		'{"qom-type": "memory-backend-memfd", "id": "more", "size": 536870912, "share": true}'
+	check "DIMM $i: its memory" qmp object-add '{"qom-type": "memory-backend-memfd",
+		"id": "more", "size": 536870912, "share": true}'
 	check "DIMM $i: plugged" qmp device_add \
 		'{"driver": "pc-dimm", "id": "dimm", "memdev": "more"}'
 	guest_wait_line "DIMM $i is used"
@@ -134,9 +134,9 @@ for ((i = 1; i <= rounds; i++)); do
 done
 check "no fd of the memory is left" has_fds disk "$used_fds"
 for ((i = 1; i <= rounds; i++)); do
-	check "disk $i: its socket" qmp chardev-add '{"id": "late", "backend": {"type": "socket",
-		"data": {"addr": {"type": "unix", "data": {"path": "'"$dir/second.sock"'"}},
-		"server": false}}}'
+	check "disk $i: its socket" qmp chardev-add '{"id": "late", "backend": {
+		"type": "socket", "data": {"server": false, "addr": {
+			"type": "unix", "data": {"path": "'"$dir/second.sock"'"}}}}}'
 	check "disk $i: plugged" qmp device_add '{"driver": "vhost-user-blk-pci",
 		"id": "late-disk", "chardev": "late", "bus": "rp0", "num-queues": 2}'
 	guest_wait_line "disk $i is used"
