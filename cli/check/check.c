@@ -134,7 +134,7 @@ static void share_memory(struct check *check)
 /* Ring bits that only a case about them takes. */
 #define ONLY_FOR_THEIR_CASES (VHU_BIT(VHU_F_RING_PACKED) | VHU_BIT(VHU_F_IN_ORDER))
 
-void check_negotiate(struct check *check, uint64_t features, uint64_t protocol)
+void check_negotiate_bits(struct check *check, uint64_t features, uint64_t protocol)
 {
 	const uint64_t others_bits = 0xffffffull & ~check->device->features;
 
@@ -143,6 +143,11 @@ void check_negotiate(struct check *check, uint64_t features, uint64_t protocol)
 
 	prepared(check, vhu_frontend_negotiate(&check->frontend, features & ~others_bits, protocol),
 		 "negotiation");
+}
+
+void check_negotiate(struct check *check, uint64_t features, uint64_t protocol)
+{
+	check_negotiate_bits(check, features, protocol);
 	share_memory(check);
 }
 

@@ -58,11 +58,12 @@ const char *check_explain(const struct check *check, int result, char buf[80]);
 
 /*
  * Preparations; what fails here is not the case's matter. negotiate: takes of what is offered the
- * bits in the masks, then shares the guest's memory.
+ * bits in the masks, then shares the guest's memory; negotiate_bits: no memory.
  */
 #define CHECK_FEATURES VHU_FRONTEND_FEATURES
 #define CHECK_PROTOCOL VHU_FRONTEND_PROTOCOL_FEATURES
 void check_connect(struct check *check);
+void check_negotiate_bits(struct check *check, uint64_t features, uint64_t protocol);
 void check_negotiate(struct check *check, uint64_t features, uint64_t protocol);
 /* The two above, and queue 0 running with the harmless request at hand. */
 void check_ring(struct check *check, uint64_t features, uint64_t protocol);

@@ -29,6 +29,16 @@ struct vhu_frontend_area {
 	bool *missing; /* by page */
 };
 
+static int init_area(struct vhu_frontend_postcopy *postcopy, unsigned i)
+{
+	struct vhu_frontend_area *area = &postcopy->areas[i];
+
+	area->region = &postcopy->frontend->guest.regions[i];
+	area->source = malloc(area->region->wire.size);
+	area->missing = calloc(area->region->wire.size / PAGE + 1, sizeof(*area->missing));
+	return area->source && area->missing ? 0 : -ENOMEM;
+}
+
 /* Only what this process does itself faults on it: no privilege is needed. */
 static int open_own(struct vhu_frontend_postcopy *postcopy)
 {
@@ -41,19 +51,20 @@ static int open_own(struct vhu_frontend_postcopy *postcopy)
 	return ioctl(fd, UFFDIO_API, &api) < 0 ? -errno : 0;
 }
 
-static int init_area(struct vhu_frontend_postcopy *postcopy, unsigned i)
+/* From now on what we touch ourselves faults, too. */
+static int watch_own(struct vhu_frontend_postcopy *postcopy)
 {
-	struct vhu_frontend_area *area = &postcopy->areas[i];
-	struct uffdio_register range = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	for (unsigned i = 0; i < postcopy->n_areas; i++) {
+		const struct vhu_guest_region *region = postcopy->areas[i].region;
+		struct uffdio_register range = {
+			.range = { (uintptr_t)region->host, region->wire.size },
+			.mode = UFFDIO_REGISTER_MODE_MISSING,
+		};
 
-	area->region = &postcopy->frontend->guest.regions[i];
-	range.range.start = (uintptr_t)area->region->host;
-	range.range.len = area->region->wire.size;
-	area->source = malloc(area->region->wire.size);
-	area->missing = calloc(area->region->wire.size / PAGE + 1, sizeof(*area->missing));
-	if (!area->source || !area->missing)
-		return -ENOMEM;
-	return ioctl(postcopy->own_fd, UFFDIO_REGISTER, &range) < 0 ? -errno : 0;
+		if (ioctl(postcopy->own_fd, UFFDIO_REGISTER, &range) < 0)
+			return -errno;
+	}
+	return 0;
 }
 
 int vhu_frontend_postcopy_init(struct vhu_frontend_postcopy *postcopy,
@@ -175,20 +186,45 @@ static int bring(struct vhu_frontend_postcopy *postcopy, struct vhu_frontend_are
 		 uint64_t offset)
 {
 	const struct vhu_guest_region *region = area->region;
+	off_t at = (off_t)(region->wire.mmap_offset + offset);
 	int r = 0;
 
 	pthread_mutex_lock(&postcopy->lock);
 	if (area->missing[offset / PAGE]) {
-		if (pwrite(region->fd, area->source + offset, PAGE,
-			   (off_t)(region->wire.mmap_offset + offset)) != PAGE)
+		if (pwrite(region->fd, area->source + offset, PAGE, at) != PAGE)
 			r = -EIO;
 		area->missing[offset / PAGE] = false;
+	} else if (fallocate(region->fd, FALLOC_FL_KEEP_SIZE, at, PAGE) < 0) {
+		/* One that nobody ever wrote to is of zeros; one that is there stays. */
+		r = -errno;
 	}
 	pthread_mutex_unlock(&postcopy->lock);
 	wake(postcopy->own_fd, (uintptr_t)region->host + offset);
 	if (area->base)
 		wake(postcopy->backend_fd, area->base + offset);
 	return r;
+}
+
+/* With the page there already, only where it is watched is it found to be. */
+int vhu_frontend_postcopy_probe(struct vhu_frontend_postcopy *postcopy)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < postcopy->n_areas && r == 0; i++) {
+		struct vhu_frontend_area *area = &postcopy->areas[i];
+		uint64_t last = (area->region->wire.size - 1) & ~(uint64_t)(PAGE - 1);
+		struct uffdio_zeropage zero = { .range = { area->base + last, PAGE } };
+
+		r = bring(postcopy, area, last);
+		if (r == 0 && ioctl(postcopy->backend_fd, UFFDIO_ZEROPAGE, &zero) < 0)
+			r = errno == EEXIST ? 0 : -errno;
+	}
+	return r;
+}
+
+uint64_t vhu_frontend_postcopy_base(const struct vhu_frontend_postcopy *postcopy)
+{
+	return postcopy->areas[0].base;
 }
 
 bool vhu_frontend_postcopy_has(struct vhu_frontend_postcopy *postcopy, uint64_t gpa)
@@ -340,20 +376,37 @@ static int share_table(struct vhu_frontend_postcopy *postcopy)
 	return r;
 }
 
-int vhu_frontend_postcopy_share(struct vhu_frontend_postcopy *postcopy)
+static bool uses_slots(const struct vhu_frontend_postcopy *postcopy)
 {
-	static const uint64_t ok;
-	struct vhu_frontend *frontend = postcopy->frontend;
-	bool slots = vhu_frontend_acked(frontend, VHU_PROTOCOL_F_CONFIGURE_MEM_SLOTS);
-	int r = slots ? share_slots(postcopy) : share_table(postcopy);
+	return vhu_frontend_acked(postcopy->frontend, VHU_PROTOCOL_F_CONFIGURE_MEM_SLOTS);
+}
+
+int vhu_frontend_postcopy_map(struct vhu_frontend_postcopy *postcopy)
+{
+	int r = uses_slots(postcopy) ? share_slots(postcopy) : share_table(postcopy);
 
 	if (r == 0)
+		r = watch_own(postcopy);
+	if (r == 0)
 		r = -pthread_create(&postcopy->thread, NULL, serve, postcopy);
-	if (r < 0)
-		return r;
-	postcopy->running = true;
-	return vhu_message_send(frontend->fd, slots ? VHU_ADD_MEM_REG : VHU_SET_MEM_TABLE,
-				VHU_VERSION, &ok, sizeof(ok), NULL, 0, frontend->timeout_ms);
+	postcopy->running = r == 0;
+	return r;
+}
+
+int vhu_frontend_postcopy_ack(struct vhu_frontend_postcopy *postcopy)
+{
+	static const uint64_t ok;
+	uint32_t request = uses_slots(postcopy) ? VHU_ADD_MEM_REG : VHU_SET_MEM_TABLE;
+
+	return vhu_message_send(postcopy->frontend->fd, request, VHU_VERSION, &ok, sizeof(ok), NULL,
+				0, postcopy->frontend->timeout_ms);
+}
+
+int vhu_frontend_postcopy_share(struct vhu_frontend_postcopy *postcopy)
+{
+	int r = vhu_frontend_postcopy_map(postcopy);
+
+	return r < 0 ? r : vhu_frontend_postcopy_ack(postcopy);
 }
 
 int vhu_frontend_postcopy_end(struct vhu_frontend_postcopy *postcopy)
@@ -362,6 +415,8 @@ int vhu_frontend_postcopy_end(struct vhu_frontend_postcopy *postcopy)
 	int r;
 
 	stop_serving(postcopy);
+	/* Who waits in this process wakes up. */
+	close_fd(&postcopy->own_fd);
 	r = vhu_frontend_ask_u64(postcopy->frontend, VHU_POSTCOPY_END, &value);
 	close_fd(&postcopy->backend_fd);
 	return r == 0 && value ? -EREMOTEIO : r;

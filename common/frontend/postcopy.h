@@ -9,7 +9,7 @@
  *   init, advise        the back-end's userfaultfd
  *   take_out            these pages are on the source from now on
  *   listen, share       memory is mapped there, faults are served from now on
- *   ...                 rings run; we may touch missing pages as well, through the guest's mapping
+ *   ...                 rings run; now we may touch missing pages too, in the guest's mapping
  *   push, end           the rest comes, then it is over
  *
  * Pages are put into the shared file and the waiters woken, which is how QEMU does it.
@@ -55,6 +55,16 @@ int vhu_frontend_postcopy_listen(struct vhu_frontend_postcopy *postcopy);
  * now on, and sends the ack. -EPROTO: the answer is not the region that was told.
  */
 int vhu_frontend_postcopy_share(struct vhu_frontend_postcopy *postcopy);
+/* The same in two steps: there may be no fault before the ack. */
+int vhu_frontend_postcopy_map(struct vhu_frontend_postcopy *postcopy);
+int vhu_frontend_postcopy_ack(struct vhu_frontend_postcopy *postcopy);
+/*
+ * After the ack: 0 when the back-end's userfaultfd watches memory at the bases that it told,
+ * -ENOENT when there is none. It brings the last page of each region.
+ */
+int vhu_frontend_postcopy_probe(struct vhu_frontend_postcopy *postcopy);
+/* Where the back-end says that the first region is. */
+uint64_t vhu_frontend_postcopy_base(const struct vhu_frontend_postcopy *postcopy);
 /* Whether that page has come, be it by a fault or by push. */
 bool vhu_frontend_postcopy_has(struct vhu_frontend_postcopy *postcopy, uint64_t gpa);
 /* Brings all that is missing. */

@@ -23,6 +23,7 @@
 #define GPA 0x100000ull
 #define BYTES 0x10000u
 #define PAGE 4096u
+#define SPARE (4 * PAGE) /* never written */
 
 #ifndef UFFD_USER_MODE_ONLY
 #define UFFD_USER_MODE_ONLY 1
@@ -47,14 +48,14 @@ static void map_theirs(struct fixture *fixture)
 	struct uffdio_api api = { .api = UFFD_API };
 	struct uffdio_register range = { .mode = UFFDIO_REGISTER_MODE_MISSING };
 
-	fixture->theirs = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
+	fixture->theirs = mmap(NULL, BYTES + SPARE, PROT_READ | PROT_WRITE, MAP_SHARED,
 			       fixture->peer.frontend.guest.regions[0].fd, 0);
 	assert_true(fixture->theirs != MAP_FAILED);
 	fixture->uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
 	assert_true(fixture->uffd >= 0);
 	assert_int_equal(ioctl(fixture->uffd, UFFDIO_API, &api), 0);
 	range.range.start = (uintptr_t)fixture->theirs;
-	range.range.len = BYTES;
+	range.range.len = BYTES + SPARE;
 	assert_int_equal(ioctl(fixture->uffd, UFFDIO_REGISTER, &range), 0);
 }
 
@@ -64,7 +65,7 @@ static int setup(void **state)
 	struct vhu_frontend *f = &fixture->peer.frontend;
 
 	peer_start(&fixture->peer, 0, VHU_BIT(VHU_PROTOCOL_F_REPLY_ACK));
-	assert_true(vhu_guest_add(&f->guest, GPA, BYTES) >= 0);
+	assert_true(vhu_guest_add(&f->guest, GPA, BYTES + SPARE) >= 0);
 	fixture->ours = f->guest.regions[0].host;
 	for (size_t i = 0; i < BYTES; i++)
 		fixture->ours[i] = (char)byte_at(i);
@@ -79,7 +80,7 @@ static int teardown(void **state)
 	struct fixture *fixture = *state;
 
 	vhu_frontend_postcopy_finish(&fixture->postcopy);
-	munmap(fixture->theirs, BYTES);
+	munmap(fixture->theirs, BYTES + SPARE);
 	close(fixture->uffd);
 	peer_finish(&fixture->peer);
 	free(fixture);
@@ -132,6 +133,7 @@ static void test_faults(void **state)
 	struct vhu_frontend_postcopy *postcopy = &fixture->postcopy;
 
 	assert_int_equal(begin(fixture, fixture->slots, 0), 0);
+	assert_int_equal(vhu_frontend_postcopy_probe(postcopy), 0);
 	assert_true(vhu_frontend_postcopy_has(postcopy, GPA));
 	assert_false(vhu_frontend_postcopy_has(postcopy, GPA + 5 * PAGE));
 	/* Theirs, then ours, then what came for the other. */
@@ -144,13 +146,18 @@ static void test_faults(void **state)
 	fixture->theirs[8 * PAGE] = 1;
 	assert_int_equal((uint8_t)fixture->ours[8 * PAGE + 1], byte_at(8 * PAGE + 1));
 
+	/* What was never written is of zeros, on both sides. */
+	assert_int_equal(fixture->theirs[BYTES], 0);
+	assert_int_equal(fixture->ours[BYTES + PAGE], 0);
+
 	assert_int_equal(vhu_frontend_postcopy_push(postcopy), 0);
 	peer_will_ack(&fixture->peer, VHU_POSTCOPY_END, 0);
 	assert_int_equal(vhu_frontend_postcopy_end(postcopy), 0);
 	peer_expect(&fixture->peer, VHU_POSTCOPY_END, NULL, 0);
 	for (size_t i = 0; i < BYTES; i++)
 		assert_int_equal((uint8_t)fixture->theirs[i], i == 8 * PAGE ? 1 : byte_at(i));
-	assert_int_equal(atomic_load(&postcopy->n_faults), 2);
+	assert_int_equal(atomic_load(&postcopy->n_faults), 3);
+	fixture->ours[BYTES + 3 * PAGE] = 1; /* and nobody serves that any more */
 }
 
 static void test_slots(void **state)
@@ -190,6 +197,20 @@ static void test_hold(void **state)
 	vhu_frontend_postcopy_finish(postcopy);
 }
 
+/* An address where the userfaultfd watches nothing. */
+static void test_wrong_base(void **state)
+{
+	struct fixture *fixture = *state;
+	char *theirs = fixture->theirs;
+
+	fixture->theirs = mmap(NULL, BYTES + SPARE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_true(fixture->theirs != MAP_FAILED);
+	assert_int_equal(begin(fixture, false, 0), 0);
+	assert_int_equal(vhu_frontend_postcopy_probe(&fixture->postcopy), -ENOENT);
+	munmap(fixture->theirs, BYTES + SPARE);
+	fixture->theirs = theirs;
+}
+
 static void test_wrong_answers(void **state)
 {
 	struct fixture *fixture = *state;
@@ -204,8 +225,9 @@ static void test_wrong_answers(void **state)
 	peer_asked(peer, VHU_POSTCOPY_ADVISE);
 	assert_int_equal(vhu_frontend_postcopy_take_out(&fixture->postcopy, GPA + 1, PAGE),
 			 -EINVAL);
-	assert_int_equal(vhu_frontend_postcopy_take_out(&fixture->postcopy, GPA, BYTES + PAGE),
-			 -EINVAL);
+	assert_int_equal(
+		vhu_frontend_postcopy_take_out(&fixture->postcopy, GPA, BYTES + SPARE + PAGE),
+		-EINVAL);
 	assert_int_equal(begin(fixture, true, 4096), -EPROTO);
 }
 
@@ -214,10 +236,8 @@ static void test_wrong_answers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH(test_faults),
-		WITH(test_slots),
-		WITH(test_hold),
-		WITH(test_wrong_answers),
+		WITH(test_faults),     WITH(test_slots),	 WITH(test_hold),
+		WITH(test_wrong_base), WITH(test_wrong_answers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
