@@ -192,6 +192,18 @@ int vhu_device_load(struct vhu_device *device, uint32_t version, const void *byt
 	return r;
 }
 
+bool vhu_device_poll(struct vhu_device *device, unsigned worker_idx)
+{
+	bool found;
+
+	if (!device->ops->poll)
+		return false;
+	lock_write(device);
+	found = device->ops->poll(device, worker_idx);
+	unlock(device);
+	return found;
+}
+
 int vhu_device_start(struct vhu_device *device, unsigned queue, unsigned size)
 {
 	int r;

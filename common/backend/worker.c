@@ -92,7 +92,8 @@ static bool poll_rings(struct vhu_worker *worker, uint64_t since_ns)
 		return false;
 	do {
 		for (unsigned i = 0; i < 16; i++) {
-			if (look_at_rings(worker) || vhu_loop_has_posts(worker->loop))
+			if (look_at_rings(worker) || vhu_loop_has_posts(worker->loop) ||
+			    vhu_device_poll(worker->device, worker->index))
 				return true;
 			relax();
 		}
@@ -132,13 +133,15 @@ static void adapt_polling(struct vhu_worker *worker, uint64_t idle_ns)
 static void wait_for_work(struct vhu_worker *worker)
 {
 	uint64_t since_ns = vhu_now_ns();
+	int n;
 
 	if (poll_rings(worker, since_ns) || ask_for_kicks(worker))
 		return;
-	vhu_loop_turn(worker->loop, worker->kickless ? KICKLESS_NS : UINT64_MAX);
+	n = vhu_loop_turn(worker->loop, worker->kickless ? KICKLESS_NS : UINT64_MAX);
 	if (worker->kickless)
 		look_at_rings(worker);
-	if (worker->pending)
+	/* What a device would have found by polling is as good as a request. */
+	if (worker->pending || (n > 0 && worker->device->ops->poll))
 		adapt_polling(worker, vhu_now_ns() - since_ns);
 }
 
@@ -152,6 +155,8 @@ static void *worker_thread(void *data)
 			wait_for_work(worker);
 		if (++busy >= BUSY_PASSES || vhu_loop_has_posts(worker->loop)) {
 			vhu_loop_turn(worker->loop, 0);
+			if (worker->kickless)
+				look_at_rings(worker);
 			busy = 0;
 		}
 	}

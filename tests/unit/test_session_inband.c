@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Kicks, calls and errors as messages (vhost-user, In-band notifications), and no kicks at all. */
+/* Kicks, calls and errors as messages (vhost-user, In-band notifications). */
 
 #include <errno.h>
 #include <poll.h>
@@ -313,34 +313,6 @@ static void a_broken_ring_says_so(void **state)
 	rig_stop(&rig);
 }
 
-/* Without a kick fd, and without messages, a ring is looked at again and again. */
-static void polled_rings(void **state)
-{
-	struct vhu_guest_buffer buffer;
-	struct vhu_driver_used used;
-
-	(void)state;
-	for (unsigned inband = 0; inband < 2; inband++) {
-		start_bits(inband ? BITS : VHU_FRONTEND_PROTOCOL_FEATURES);
-		assert_int_equal(vhu_driver_init(&rig.driver[0], &rig.frontend, 0, 16), 0);
-		rig.driver[0].in_band = false;
-		assert_int_equal(vhu_driver_start(&rig.driver[0]), 0);
-		assert_int_equal(vhu_frontend_set_vring_fd(&rig.frontend, VHU_SET_VRING_KICK, 0,
-							   -1),
-				 0);
-		for (unsigned i = 0; i < 20; i++) {
-			usleep(i % 4 * 1000); /* also after it has gone to sleep */
-			buffer = vhu_guest_alloc(&rig.frontend.guest, 8, 8);
-			assert_true(vhu_driver_add(&rig.driver[0], &buffer, 0, 1, i) >= 0);
-			vhu_driver_publish(&rig.driver[0]);
-			assert_int_equal(vhu_driver_wait(&rig.driver[0], &used), 0);
-			assert_int_equal(used.token, i);
-		}
-		assert_int_equal(rig.driver[0].n_kicks, 0);
-		rig_stop(&rig);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -354,7 +326,6 @@ int main(void)
 		cmocka_unit_test(a_full_channel),
 		cmocka_unit_test(an_fd_goes_before_messages),
 		cmocka_unit_test(a_broken_ring_says_so),
-		cmocka_unit_test(polled_rings),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
