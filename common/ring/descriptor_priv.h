@@ -3,50 +3,22 @@
 #define VHU_RING_DESCRIPTOR_PRIV_H
 
 /*
- * From descriptors to the segments of a chain, for every layout: indirect tables, order,
- * translation, merging and sums. The layout hands over what each descriptor, read once, says.
+ * From descriptors to the segments of a chain, for every layout: order, translation, merging and
+ * sums. The layout hands over what each descriptor, read once, says.
  */
 
-#include "common/memory/access.h"
-#include "common/ring/layout_priv.h"
-
-/* Of a descriptor, in every layout and table (virtio 1.3, 2.7.5, 2.8.13). */
-#define DESCRIPTOR_BYTES 16
-
-/* Where descriptors come from: the split ring's table, or an indirect one. */
-struct table {
-	const char *host; /* NULL when it crosses a border of regions */
-	uint64_t gpa;
-	uint32_t count;
-	bool indirect;
-};
-
-/* The indirect table of len bytes at gpa. Returns as vhu_gather_pieces(). */
-int vhu_table_open(struct vhu_virtqueue *q, uint64_t gpa, uint32_t len, struct table *ret_table);
-/* From one that does not lie in one piece (CVE-2018-1059). */
-int vhu_table_fetch_pieces(struct vhu_virtqueue *q, const struct table *table, uint32_t i,
-			   void *ret_descriptor);
-
-/* Reads descriptor i, once. Returns as vhu_gather_pieces(). */
-static inline int table_fetch(struct vhu_virtqueue *q, const struct table *table, uint32_t i,
-			      void *ret_descriptor)
-{
-	if (!table->host)
-		return vhu_table_fetch_pieces(q, table, i, ret_descriptor);
-	vhu_copy_once(ret_descriptor, table->host + (size_t)i * DESCRIPTOR_BYTES,
-		      DESCRIPTOR_BYTES);
-	return 0;
-}
+#include "common/ring/table_priv.h"
 
 /* A chain while its descriptors are read. */
 struct vhu_gather {
 	struct vhu_chain *chain;
 	struct iovec *iov;
 	uint32_t n;
-	uint32_t max;	   /* room at iov */
-	uint32_t first;	   /* of the part at work: readable or writable */
-	bool writable;	   /* the writable part has begun */
-	uint64_t bytes[2]; /* readable, writable */
+	uint32_t max;	/* room at iov */
+	uint32_t first; /* of the part at work: readable or writable */
+	bool writable;	/* the writable part has begun */
+	uint64_t bytes;
+	uint64_t readable_bytes; /* once the writable part has begun */
 };
 
 static inline void gather_begin(struct vhu_gather *g, struct vhu_chain *chain)
@@ -90,18 +62,25 @@ int vhu_gather_pieces(struct vhu_virtqueue *q, struct vhu_gather *g, uint64_t gp
 static inline int gather_add(struct vhu_virtqueue *q, struct vhu_gather *g, uint64_t gpa,
 			     uint32_t len, bool writable)
 {
+	struct vhu_gather copy;
 	char *host;
+	int err;
 
 	if (writable != g->writable) {
 		if (!writable)
 			return chain_malformed(q, "a readable buffer after a writable one");
 		g->writable = true;
 		g->first = g->n;
+		g->readable_bytes = g->bytes;
 	}
-	g->bytes[writable] += len;
+	g->bytes += len;
 	host = vhu_memory_cached(&q->cache, gpa, len);
-	if (!host || !len || g->n == g->max)
-		return vhu_gather_pieces(q, g, gpa, len);
+	if (!host || !len || g->n == g->max) {
+		copy = *g; /* so that *g itself can live in registers */
+		err = vhu_gather_pieces(q, &copy, gpa, len);
+		*g = copy;
+		return err;
+	}
 	g->iov[g->n] = (struct iovec){ .iov_base = host, .iov_len = len };
 	gather_take(g);
 	return 0;
@@ -114,14 +93,15 @@ static inline int gather_add(struct vhu_virtqueue *q, struct vhu_gather *g, uint
 static inline int gather_end(struct vhu_virtqueue *q, struct vhu_gather *g)
 {
 	struct vhu_chain *chain = g->chain;
+	uint64_t readable_bytes = g->writable ? g->readable_bytes : g->bytes;
 
-	if (g->bytes[0] + g->bytes[1] > 1ull << 32 || g->bytes[1] > UINT32_MAX)
+	if (g->bytes > 1ull << 32 || g->bytes - readable_bytes > UINT32_MAX)
 		return chain_malformed(q, "more than 4 GiB in one chain");
 	chain->iov = g->iov;
 	chain->n_readable = g->writable ? g->first : g->n;
 	chain->n_writable = g->n - chain->n_readable;
-	chain->readable_bytes = g->bytes[0];
-	chain->writable_bytes = g->bytes[1];
+	chain->readable_bytes = readable_bytes;
+	chain->writable_bytes = g->bytes - readable_bytes;
 	return 0;
 }
 

@@ -59,18 +59,10 @@ static inline uint32_t room(const struct vhu_virtqueue *q)
 	return q->size - (uint32_t)distance(q, q->used_published, q->next_avail);
 }
 
-/* virtio 1.3, 2.8.1: AVAIL is as the wrap counter, and USED is not. */
-static inline bool says_available(uint16_t flags, uint16_t place)
+/* The AVAIL and USED flags of a descriptor that is available on that lap (virtio 1.3, 2.8.1). */
+static inline uint16_t flags_available(uint16_t place)
 {
-	return (flags & (AVAIL | USED)) == (place & WRAP ? AVAIL : USED);
-}
-
-/* What the driver wrote before it made this one available is visible after it. */
-static inline bool is_available(const struct vhu_virtqueue *q, uint16_t place)
-{
-	const struct vring_packed_desc *ring = q->desc;
-
-	return says_available(vhu_load_acquire_le16(&ring[offset_of(place)].flags), place);
+	return place & WRAP ? AVAIL : USED;
 }
 
 /* Both places must be in the ring, and the next available one 0 to size after the used one. */
@@ -105,21 +97,29 @@ static bool packed_is_new(const struct vhu_virtqueue *q)
 	if (packed_base(q) != INITIAL_BASE)
 		return false;
 	vhu_copy_once(&last, &ring[q->size - 1], sizeof(last));
-	return says_available(le16toh(last.flags), WRAP) || !memcmp(&last, &zero, sizeof(last));
+	return (le16toh(last.flags) & (AVAIL | USED)) == flags_available(WRAP) ||
+	       !memcmp(&last, &zero, sizeof(last));
 }
 
 /*
  * Takes note of all that is there, since it is no news the next time. The first descriptor that is
- * not available begins a list: a list becomes available by its first one (virtio 1.3, 2.8.6).
+ * not available begins a list: a list becomes available by its first one (virtio 1.3, 2.8.6). What
+ * the driver wrote before it made a descriptor available is visible after this.
  */
 static bool packed_has_news(struct vhu_virtqueue *q)
 {
+	const struct vring_packed_desc *ring = q->desc;
 	uint16_t place = move_on(q, q->next_avail, q->n_seen);
-	uint32_t n = q->n_seen, max = room(q);
+	uint32_t n = q->n_seen, max = room(q), at = offset_of(place);
+	uint16_t available = flags_available(place);
 
-	while (n < max && is_available(q, place)) {
-		place = move_on(q, place, 1);
+	while (n < max &&
+	       (vhu_load_acquire_le16(&ring[at].flags) & (AVAIL | USED)) == available) {
 		n++;
+		if (++at == q->size) {
+			at = 0;
+			available ^= AVAIL | USED;
+		}
 	}
 	if (n == q->n_seen)
 		return false;
@@ -128,60 +128,58 @@ static bool packed_has_news(struct vhu_virtqueue *q)
 }
 
 /* An indirect table stands alone, and of its flags only WRITE counts (virtio 1.3, 2.8.7). */
-static int gather_table(struct vhu_virtqueue *q, struct vhu_gather *g,
-			const struct vring_packed_desc *desc)
+static inline int gather_table(struct vhu_virtqueue *q, struct vhu_gather *g,
+			       struct descriptor desc, bool follows)
 {
-	struct vring_packed_desc inner;
+	struct descriptor inner;
 	struct table table;
 	int err;
 
-	if (le16toh(desc->flags) & VRING_DESC_F_NEXT)
+	if (desc.fourth & VRING_DESC_F_NEXT)
 		return chain_malformed(q, "a descriptor after an indirect table");
-	if (g->chain->span > 1)
+	if (follows)
 		return chain_malformed(q, "an indirect table after a descriptor");
-	err = vhu_table_open(q, le64toh(desc->addr), le32toh(desc->len), &table);
+	err = vhu_table_open(q, desc.addr, desc.len, &table);
 	for (uint32_t i = 0; !err && i < table.count; i++) {
 		err = table_fetch(q, &table, i, &inner);
 		if (!err)
-			err = gather_add(q, g, le64toh(inner.addr), le32toh(inner.len),
-					 le16toh(inner.flags) & VRING_DESC_F_WRITE);
+			err = gather_add(q, g, inner.addr, inner.len,
+					 inner.fourth & VRING_DESC_F_WRITE);
 	}
 	return err;
 }
 
 /*
  * Reads the list of descriptors at next_avail. One that is malformed is read to its end too: the
- * last descriptor has the buffer id, and the next list is behind it. So the end must be found.
+ * last descriptor has the buffer id, and the next list is behind it. So the end must be found, and
+ * among what is there: a list becomes available as a whole.
  */
 static int read_list(struct vhu_virtqueue *q, struct vhu_chain *chain)
 {
 	const struct vring_packed_desc *ring = q->desc;
-	uint32_t left = room(q);
-	uint16_t place = q->next_avail, flags;
-	struct vring_packed_desc desc;
+	uint32_t at = offset_of(q->next_avail), n = 0;
+	struct descriptor desc;
 	struct vhu_gather g;
 	int err = 0;
 
-	chain->span = 0;
 	gather_begin(&g, chain);
 	do {
-		vhu_copy_once(&desc, &ring[offset_of(place)], sizeof(desc));
-		flags = le16toh(desc.flags);
-		if (!left-- || !says_available(flags, place)) {
-			vhu_virtqueue_break(q, "a list of descriptors not all the driver's");
+		if (n++ == q->n_seen) {
+			vhu_virtqueue_break(q, "a list of descriptors without an end");
 			return -EINVAL;
 		}
-		chain->span++;
-		place = move_on(q, place, 1);
+		desc = descriptor_read(&ring[at]);
+		at = at + 1 == q->size ? 0 : at + 1;
 		if (err)
 			continue;
-		if (flags & VRING_DESC_F_INDIRECT)
-			err = gather_table(q, &g, &desc);
+		if (desc.fourth & VRING_DESC_F_INDIRECT)
+			err = gather_table(q, &g, desc, n > 1);
 		else
-			err = gather_add(q, &g, le64toh(desc.addr), le32toh(desc.len),
-					 flags & VRING_DESC_F_WRITE);
-	} while (flags & VRING_DESC_F_NEXT);
-	chain->head = le16toh(desc.id);
+			err = gather_add(q, &g, desc.addr, desc.len,
+					 desc.fourth & VRING_DESC_F_WRITE);
+	} while (desc.fourth & VRING_DESC_F_NEXT);
+	chain->head = desc.third;
+	chain->span = (uint16_t)n;
 	return err ? err : gather_end(q, &g);
 }
 
@@ -201,7 +199,7 @@ static struct vhu_chain *packed_pop(struct vhu_virtqueue *q)
 		return NULL;
 	}
 	q->next_avail = move_on(q, q->next_avail, chain->span);
-	q->n_seen -= (uint16_t)min_u64(q->n_seen, chain->span);
+	q->n_seen -= chain->span;
 	return err ? chain_refused(q, chain) : chain;
 }
 

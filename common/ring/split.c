@@ -56,13 +56,13 @@ static bool split_has_news(struct vhu_virtqueue *q)
  * Goes on in the table that desc names (virtio 1.3, 2.7.5.3). It may come after direct descriptors
  * and its own WRITE flag means nothing (2.7.5.3.2).
  */
-static int enter_table(struct vhu_virtqueue *q, const struct vring_desc *desc, struct table *table)
+static int enter_table(struct vhu_virtqueue *q, struct descriptor desc, struct table *table)
 {
 	if (table->indirect)
 		return chain_malformed(q, "an indirect table within an indirect table");
-	if (le16toh(desc->flags) & VRING_DESC_F_NEXT)
+	if (desc.third & VRING_DESC_F_NEXT)
 		return chain_malformed(q, "a descriptor after an indirect table");
-	return vhu_table_open(q, le64toh(desc->addr), le32toh(desc->len), table);
+	return vhu_table_open(q, desc.addr, desc.len, table);
 }
 
 /* Returns as vhu_gather_pieces(). As many descriptors as the table has, then it is a loop. */
@@ -70,7 +70,7 @@ static int read_chain(struct vhu_virtqueue *q, struct vhu_chain *chain)
 {
 	struct table table = { .host = q->desc, .count = q->size };
 	uint32_t i = chain->head, left = q->size;
-	struct vring_desc desc;
+	struct descriptor desc;
 	struct vhu_gather g;
 	int err;
 
@@ -81,21 +81,20 @@ static int read_chain(struct vhu_virtqueue *q, struct vhu_chain *chain)
 		err = table_fetch(q, &table, i, &desc);
 		if (err)
 			return err;
-		if (le16toh(desc.flags) & VRING_DESC_F_INDIRECT) {
-			err = enter_table(q, &desc, &table);
+		if (desc.third & VRING_DESC_F_INDIRECT) {
+			err = enter_table(q, desc, &table);
 			if (err)
 				return err;
 			left = table.count;
 			i = 0;
 			continue;
 		}
-		err = gather_add(q, &g, le64toh(desc.addr), le32toh(desc.len),
-				 le16toh(desc.flags) & VRING_DESC_F_WRITE);
+		err = gather_add(q, &g, desc.addr, desc.len, desc.third & VRING_DESC_F_WRITE);
 		if (err)
 			return err;
-		if (!(le16toh(desc.flags) & VRING_DESC_F_NEXT))
+		if (!(desc.third & VRING_DESC_F_NEXT))
 			return gather_end(q, &g);
-		i = le16toh(desc.next);
+		i = desc.fourth;
 		if (i >= table.count)
 			return chain_malformed(q, "a next descriptor outside its table");
 	}
