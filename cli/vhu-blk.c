@@ -101,6 +101,9 @@ static const struct vhu_option rows[] = {
 	  .help = "auto (default): QEMU's locks keep other users of the image out; off: they do "
 		  "not",
 	  .parse = vhu_option_choice, .offset = TO(lock), .words = locks },
+	{ .name = "incoming",
+	  .help = "a running guest will migrate to here: lock the image when it comes, not now",
+	  .parse = vhu_option_flag, .offset = TO(incoming) },
 	{ .name = "force",
 	  .help = "serve a block device although it is mounted, or a disk that another device uses",
 	  .parse = vhu_option_flag, .offset = TO(force) },

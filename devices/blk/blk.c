@@ -15,6 +15,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/log.h"
 #include "common/base/num.h"
+#include "common/wire/protocol.h"
 #include "devices/blk/blk_priv.h"
 #include "devices/blk/sysfs.h"
 
@@ -217,9 +218,48 @@ static void blk_resumed(struct vhu_device *device)
 	watch_size(blk, 0);
 }
 
+static bool migrates(const struct vhu_blk *blk)
+{
+	return atomic_load(&blk->disk.features) & VHU_BIT(VHU_F_LOG_ALL);
+}
+
 static void blk_suspended(struct vhu_device *device)
 {
-	vhu_source_remove(steal_ptr(&blk_of(device)->watch));
+	struct vhu_blk *blk = blk_of(device);
+
+	vhu_source_remove(steal_ptr(&blk->watch));
+	blk->refused = 0;
+	if (migrates(blk))
+		vhu_blk_let_go(blk);
+}
+
+static void blk_set_backend_req_fd(struct vhu_device *device, struct vhu_channel *channel)
+{
+	if (!channel) /* the session has ended */
+		vhu_blk_let_go(blk_of(device));
+}
+
+static int blk_start(struct vhu_device *device, unsigned queue, unsigned size)
+{
+	(void)queue;
+	(void)size;
+	return vhu_blk_hold(blk_of(device));
+}
+
+/* The machine that the guest goes to does not see what only our page cache has. */
+static void blk_drain(struct vhu_device *device, unsigned queue, enum vhu_drain_reason reason)
+{
+	struct vhu_blk *blk = blk_of(device);
+	struct vhu_blk_io *io = blk->disk.io;
+	int r;
+
+	(void)queue;
+	if (reason != VHU_DRAIN_STOP || !migrates(blk) || blk->disk.read_only || io->fd < 0)
+		return;
+	r = vhu_blk_flush(&io->flush, io->fd);
+	if (r < 0)
+		vhu_error("%s: what the guest wrote before it migrates is not all on disk: %s",
+			  blk->image.path, strerror(-r));
 }
 
 static void blk_destroy(struct vhu_device *device)
@@ -230,6 +270,7 @@ static void blk_destroy(struct vhu_device *device)
 	if (blk->disk.io)
 		blk->disk.io->ops->close(blk->disk.io);
 	vhu_blk_image_close(&blk->image);
+	pthread_mutex_destroy(&blk->hold_mutex);
 	free(blk->stats);
 	free(blk);
 }
@@ -241,6 +282,7 @@ static int imagine_image(const struct vhu_blk_options *o, struct vhu_blk_image *
 
 	*image = (struct vhu_blk_image){
 		.fd = -1,
+		.exclusive_fd = -1,
 		.size_bytes = o->size,
 		.block_bytes = block,
 		.discard_block_bytes = block,
@@ -324,6 +366,7 @@ static int init_blk(const struct vhu_blk_options *o, struct vhu_blk *blk)
 
 	if (r < 0)
 		return r;
+	blk->held = !o->incoming;
 	blk->num_queues = (unsigned)o->num_queues;
 	blk->queue_size = (unsigned)o->queue_size;
 	blk->features = offered_features(o, &blk->image);
@@ -346,8 +389,11 @@ static const struct vhu_device_ops blk_ops = {
 	.reset_device = blk_reset_device,
 	.get_config = blk_get_config,
 	.set_config = blk_set_config,
+	.set_backend_req_fd = blk_set_backend_req_fd,
 	.queues_per_thread = blk_queues_per_thread,
 	.handle_event = blk_handle_event,
+	.start = blk_start,
+	.drain = blk_drain,
 	.suspended = blk_suspended,
 	.resumed = blk_resumed,
 	.state_version = VHU_BLK_STATE_VERSION,
@@ -366,7 +412,8 @@ int vhu_blk_new(const struct vhu_blk_options *options, struct vhu_device **ret_d
 	blk = calloc(1, sizeof(*blk));
 	if (!blk)
 		return -ENOMEM;
-	blk->image.fd = -1;
+	blk->image.fd = blk->image.exclusive_fd = -1;
+	pthread_mutex_init(&blk->hold_mutex, NULL);
 	r = init_blk(options, blk);
 	if (r == 0)
 		r = vhu_device_init(&blk->device, &blk_ops);

@@ -48,7 +48,8 @@ struct vhu_blk_options {
 	unsigned discard;
 	unsigned lock;
 	bool read_only;
-	bool force; /* also a device that is mounted or has holders */
+	bool incoming; /* locked when the first ring starts, not before */
+	bool force;    /* also a device that is mounted or has holders */
 	bool probe; /* these two are the program's */
 	bool json;
 };

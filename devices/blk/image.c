@@ -141,23 +141,16 @@ static int create_file(const struct vhu_blk_options *o, struct vhu_blk_image *im
 	return 0;
 }
 
+static int access_of(const struct vhu_blk_image *image)
+{
+	return image->read_only ? O_RDONLY : O_RDWR;
+}
+
 static int open_existing(const struct vhu_blk_options *o, struct vhu_blk_image *image)
 {
-	int flags = O_CLOEXEC | (o->read_only ? O_RDONLY : O_RDWR);
-	struct first_holder first = { .found = false };
-
-	/* Exclusive among those who mount, hold or say so too. */
-	if (S_ISBLK(image->st.st_mode) && !o->force)
-		flags |= O_EXCL;
-	image->fd = open(image->path, flags);
+	image->fd = open(image->path, access_of(image) | O_CLOEXEC);
 	if (image->fd >= 0)
 		return 0;
-	if (errno == EBUSY) {
-		vhu_blk_lock_holders(&image->st, -1, keep_first, &first);
-		return refuse(image, -EBUSY,
-			      "is %s: release it first (--force serves it all the same)",
-			      first.found ? first.text : "in use");
-	}
 	if (!o->read_only && (errno == EACCES || errno == EROFS || errno == EPERM))
 		return refuse(image, -errno, "cannot be written: %s (--read-only only reads)",
 			      strerror(errno));
@@ -166,23 +159,44 @@ static int open_existing(const struct vhu_blk_options *o, struct vhu_blk_image *
 
 static int open_file(const struct vhu_blk_options *o, struct vhu_blk_image *image)
 {
-	int r = o->create ? create_file(o, image) : open_existing(o, image);
+	int r;
 
+	image->read_only = o->read_only;
+	r = o->create ? create_file(o, image) : open_existing(o, image);
 	if (r < 0)
 		return r;
 	if (fstat(image->fd, &image->st) < 0)
 		return refuse(image, -errno, "%s", strerror(errno));
+	image->locks = o->lock != VHU_BLK_LOCK_OFF;
+	image->is_exclusive = S_ISBLK(image->st.st_mode) && !o->force;
 	return 0;
 }
 
-static int take_lock(const struct vhu_blk_options *o, struct vhu_blk_image *image)
+/* What there is to be done about a holder who is found only when the guest has come. */
+#define LATE "no request is served until that has ended and the guest was stopped and continued"
+
+/* Exclusive among those who mount, hold or say so too. */
+static int take_device(struct vhu_blk_image *image, bool is_late)
 {
 	struct first_holder first = { .found = false };
-	int r;
+	char path[32];
 
-	if (o->lock == VHU_BLK_LOCK_OFF)
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", image->fd);
+	image->exclusive_fd = open(path, access_of(image) | O_EXCL | O_CLOEXEC);
+	if (image->exclusive_fd >= 0)
 		return 0;
-	r = vhu_blk_lock(image->fd, o->read_only);
+	if (errno != EBUSY)
+		return refuse(image, -errno, "cannot be opened again: %s", strerror(errno));
+	vhu_blk_lock_holders(&image->st, image->fd, keep_first, &first);
+	return refuse(image, -EBUSY, "is %s: %s", first.found ? first.text : "in use",
+		      is_late ? LATE : "release it first (--force serves it all the same)");
+}
+
+static int take_locks(struct vhu_blk_image *image, bool is_late)
+{
+	struct first_holder first = { .found = false };
+	int r = vhu_blk_lock(image->fd, image->read_only);
+
 	if (r == -EOPNOTSUPP) {
 		vhu_info("%s: its file system has no locks", image->path);
 		return 0;
@@ -190,8 +204,34 @@ static int take_lock(const struct vhu_blk_options *o, struct vhu_blk_image *imag
 	if (r != -EBUSY)
 		return r < 0 ? refuse(image, r, "cannot be locked: %s", strerror(-r)) : 0;
 	vhu_blk_lock_holders(&image->st, image->fd, keep_first, &first);
-	return refuse(image, r, "is %s: end that first, or let all only read",
-		      first.found ? first.text : "locked by another process");
+	return refuse(image, r, "is %s: %s", first.found ? first.text : "locked by another process",
+		      is_late ? LATE : "end that first, or let all only read");
+}
+
+int vhu_blk_image_take(struct vhu_blk_image *image, bool is_late)
+{
+	int r = image->is_exclusive ? take_device(image, is_late) : 0;
+
+	if (r == 0 && image->locks)
+		r = take_locks(image, is_late);
+	if (r < 0)
+		vhu_blk_image_give_up(image);
+	/* What was read before it was ours may be another machine's old data. */
+	else if (is_late && S_ISBLK(image->st.st_mode))
+		posix_fadvise(image->fd, 0, 0, POSIX_FADV_DONTNEED);
+	return r;
+}
+
+void vhu_blk_image_give_up(struct vhu_blk_image *image)
+{
+	if (image->locks)
+		vhu_blk_unlock(image->fd);
+	close_fd(&image->exclusive_fd);
+}
+
+static int take_now(const struct vhu_blk_options *o, struct vhu_blk_image *image)
+{
+	return o->incoming ? 0 : vhu_blk_image_take(image, false);
 }
 
 int vhu_blk_image_size(const struct vhu_blk_image *image, uint64_t *ret_bytes)
@@ -376,7 +416,7 @@ typedef int step_fn(const struct vhu_blk_options *o, struct vhu_blk_image *image
 static int take_steps(const struct vhu_blk_options *o, step_fn *const *steps, size_t n,
 		      struct vhu_blk_image *ret_image)
 {
-	struct vhu_blk_image image = { .fd = -1 };
+	struct vhu_blk_image image = { .fd = -1, .exclusive_fd = -1 };
 	int r = 0;
 
 	for (size_t i = 0; i < n && r == 0; i++)
@@ -391,8 +431,8 @@ static int take_steps(const struct vhu_blk_options *o, step_fn *const *steps, si
 int vhu_blk_image_open(const struct vhu_blk_options *options, struct vhu_blk_image *ret_image)
 {
 	static step_fn *const steps[] = {
-		find_path,     check_kind, check_holders, open_file,	take_lock,
-		find_topology, find_part,  check_format,  check_size,	find_serial,
+		find_path,     check_kind, check_holders, open_file,  take_now,
+		find_topology, find_part,  check_format,  check_size, find_serial,
 	};
 
 	return take_steps(options, steps, ARRAY_SIZE(steps), ret_image);
@@ -422,6 +462,7 @@ void vhu_blk_image_close(struct vhu_blk_image *image)
 {
 	if (image->created)
 		remove_created(image);
+	close_fd(&image->exclusive_fd);
 	close_fd(&image->fd);
 	free(steal_ptr(&image->path));
 }

@@ -17,6 +17,10 @@ struct vhu_blk_image {
 	char *path; /* owned; as opened */
 	struct stat st;
 	bool created;	       /* by us: removed at close */
+	bool read_only;
+	bool locks;	       /* is to be locked, and opened exclusively (a block device) */
+	bool is_exclusive;
+	int exclusive_fd;      /* owned; -1 none */
 	bool fixed;	       /* the disk is a part of the file whose size was told */
 	uint64_t offset_bytes; /* the disk in the file */
 	uint64_t size_bytes;
@@ -30,6 +34,14 @@ struct vhu_blk_image {
 /* Logs in one line what is wrong; then nothing was created or changed. 0 or negative errno. */
 int vhu_blk_image_open(const struct vhu_blk_options *options, struct vhu_blk_image *ret_image);
 void vhu_blk_image_close(struct vhu_blk_image *image);
+
+/*
+ * Keeps others away, who must not be there: the locks, and a block device opened for us alone. Done
+ * by open unless the disk is incoming; then is_late, and once more after giving it up. Says who is
+ * there and what to do. 0 or negative errno.
+ */
+int vhu_blk_image_take(struct vhu_blk_image *image, bool is_late);
+void vhu_blk_image_give_up(struct vhu_blk_image *image);
 
 /* The size of the whole file or device as it is now, bytes. 0 or negative errno. */
 int vhu_blk_image_size(const struct vhu_blk_image *image, uint64_t *ret_bytes);

@@ -60,3 +60,14 @@ int vhu_blk_lock(int fd, bool read_only)
 	}
 	return r;
 }
+
+void vhu_blk_unlock(int fd)
+{
+	struct flock lock = {
+		.l_type = F_UNLCK,
+		.l_start = USES,
+		.l_len = DENIES + N_PERMISSIONS - USES,
+	};
+
+	fcntl(fd, F_OFD_SETLK, &lock);
+}

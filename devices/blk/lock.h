@@ -16,5 +16,7 @@
  * the file system has no locks; or another negative errno.
  */
 int vhu_blk_lock(int fd, bool read_only);
+/* Gives them back. */
+void vhu_blk_unlock(int fd);
 
 #endif

@@ -99,6 +99,11 @@ static bool create_with_part(options *o)
 	return o->create && (o->partition || o->offset || o->size || o->read_only || o->probe);
 }
 
+static bool create_incoming(options *o)
+{
+	return o->create && o->incoming;
+}
+
 static bool probe_with_more(options *o)
 {
 	options *d = &vhu_blk_defaults;
@@ -107,7 +112,7 @@ static bool probe_with_more(options *o)
 			    o->num_queues != d->num_queues || o->queue_size != d->queue_size ||
 			    o->poll_us != d->poll_us || o->offset || o->size || o->partition ||
 			    o->format || o->cache || o->discard || o->lock || o->read_only ||
-			    o->force);
+			    o->incoming || o->force);
 }
 
 static bool json_alone(options *o)
@@ -134,6 +139,8 @@ static const struct {
 	{ bad_create, "--create takes a multiple of 512 and of --block-size" },
 	{ create_with_part, "--create makes a new disk: leave --read-only, --offset, --size, "
 			    "--partition, --probe away" },
+	{ create_incoming, "--incoming waits for a guest that has its disk already: leave "
+			   "--create away" },
 	{ probe_with_more, "--probe takes --file, --block-size and --json only" },
 	{ json_alone, "--json is for --probe" },
 };

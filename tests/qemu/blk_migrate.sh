@@ -1,50 +1,93 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# A guest at work migrates between two QEMUs on two vhu-blk that serve one image, there and back.
+# A guest at work migrates between two QEMUs, there and back, with a disk on split rings and one on
+# packed rings. On each side a vhu-blk serves both images, and only the guest's side holds them.
 # VHU_LONG: ten times, else once.
 
 . "$(dirname "$0")/lib.sh"
 
 trips=${VHU_LONG:+10}
 trips=${trips:-1}
-guest_seconds=$((120 + 60 * trips))
+guest_seconds=$((180 + 90 * trips))
 guest_memory=256M
 guest_programs=churn
 
-round_of()
+# The devices of the side.
+devices()
 {
-	tr -d '\r' <"$dir/result" | grep -c "^worker $1: round"
+	echo $(blk_device "$1" ,num-queues=2) $(blk_device "$1-packed" ,num-queues=1,packed=on)
 }
 
 has_done()
 {
-	[ "$(round_of 0)" -ge "$1" ] && [ "$(round_of 1)" -ge "$2" ]
+	local worker
+
+	for worker in 0 1 2; do
+		[ "$(tr -d '\r' <"$dir/result" | grep -c "^worker $worker: round")" -ge "$1" ] ||
+			return 1
+	done
 }
 
+# Two rounds more of each worker.
 check_works()
 {
-	check "$1" wait_for 60 has_done $(($(round_of 0) + 2)) $(($(round_of 1) + 2))
+	local done=0
+
+	while has_done $((done + 1)); do
+		done=$((done + 1))
+	done
+	check "$1: the guest is at work" wait_for 90 has_done $((done + 2))
 }
 
-truncate -s 64M "$dir/disk.img"
-for name in here there; do
-	blk_start $name --file "$dir/disk.img" --num-queues 2 --lock off
-done
+holder_of()
+{
+	"$build/cli/vhu-blk" --probe --file "$dir/$1.img" | sed -n 's/^ *who: \([0-9]*\) .*/\1/p'
+}
 
-guest_start -no-reboot $(blk_device here ,num-queues=2) <<'END'
-/test/churn /dev/vda 2
-check_equal "memory and disk are what was written" $? 0
+# That side has the images, and only that one.
+check_holds()
+{
+	check "$2: $1 holds the split disk" [ "$(holder_of split)" = "${backend_pid[$1]}" ]
+	check "$2: $1 holds the packed disk" [ "$(holder_of packed)" = "${backend_pid[$1]}" ]
+}
+
+start_side()
+{
+	local name=$1
+	shift
+
+	blk_start "$name" --file "$dir/split.img" --num-queues 2 "$@" \
+		--next --socket "$dir/$name-packed.sock" --file "$dir/packed.img" "$@"
+}
+
+is_refused()
+{
+	! "$build/cli/vhu-blk" --socket "$dir/third.sock" --file "$dir/split.img" 2>"$dir/third" &&
+		grep -q "locked by process ${backend_pid[$1]}" "$dir/third"
+}
+
+truncate -s 64M "$dir/split.img" "$dir/packed.img"
+start_side here
+check "a third program is kept out" is_refused here
+start_side there --incoming
+guest_start -no-reboot $(devices here) <<'END'
+/test/churn /dev/vda /dev/vda /dev/vdb
+check_equal "memory and disks are what was written" $? 0
 END
-check_works "the guest is at work"
+check_works "before"
+check_holds here "before"
 for ((i = 1; i <= trips; i++)); do
 	for name in there here; do
-		guest_incoming -no-reboot $(blk_device $name ,num-queues=2)
+		guest_incoming -no-reboot $(devices $name)
 		migrate_begin
 		migrate_end "$i, $name"
-		check_works "$i, $name: the guest is at work"
+		check_works "$i, $name"
+		check_holds $name "$i"
 	done
 done
-printf stop | dd of="$dir/disk.img" conv=notrunc status=none
+for name in split packed; do
+	printf stop | dd of="$dir/$name.img" conv=notrunc status=none
+done
 guest_wait
 finish_test

@@ -324,6 +324,44 @@ static void two_users(void **state)
 	unlink(writer.file);
 }
 
+/* The line of a disk whose guest has come already. */
+static void refused_late(struct vhu_blk_image *image, const char *part)
+{
+	struct capture capture;
+	int r;
+
+	capture_begin(&capture, STDERR_FILENO);
+	r = vhu_blk_image_take(image, true);
+	capture_end_line(&capture, part);
+	assert_int_equal(r, -EBUSY);
+	assert_non_null(strstr(capture.text, image->path));
+	assert_non_null(strstr(capture.text, "the guest was stopped and continued"));
+}
+
+/* As of two programs that a guest migrates between. */
+static void given_up_and_taken_again(void **state)
+{
+	struct vhu_blk_options here = vhu_blk_defaults, there = vhu_blk_defaults;
+	struct vhu_blk_image a, b;
+
+	(void)state;
+	here.file = there.file = make_file("disk", 65536, NULL, 0);
+	there.incoming = true;
+	assert_int_equal(vhu_blk_image_open(&here, &a), 0);
+	assert_int_equal(vhu_blk_image_open(&there, &b), 0);
+	refused_late(&b, "used by another disk of this command");
+	vhu_blk_image_give_up(&a);
+	assert_int_equal(vhu_blk_image_take(&b, true), 0);
+	refused_late(&a, "used by another disk of this command");
+	/* Who was refused has left no lock behind. */
+	vhu_blk_image_give_up(&b);
+	assert_int_equal(vhu_blk_image_take(&a, true), 0);
+	vhu_blk_image_close(&a);
+	assert_int_equal(vhu_blk_image_take(&b, true), 0);
+	vhu_blk_image_close(&b);
+	unlink(here.file);
+}
+
 static bool is_locked(int fd, off_t byte)
 {
 	struct flock lock = { .l_type = F_WRLCK, .l_start = byte, .l_len = 1 };
@@ -401,6 +439,13 @@ static void devices_in_use(void **state)
 	assert_int_equal(image.size_bytes, 65536);
 	/* It is ours alone. */
 	assert_int_equal(open(path, O_RDWR | O_EXCL | O_CLOEXEC), -1);
+	vhu_blk_image_give_up(&image);
+	holder = open(path, O_RDWR | O_EXCL | O_CLOEXEC);
+	assert_true(holder >= 0);
+	refused_late(&image, "in use");
+	close(holder);
+	assert_int_equal(vhu_blk_image_take(&image, true), 0);
+	assert_int_equal(open(path, O_RDWR | O_EXCL | O_CLOEXEC), -1);
 	vhu_blk_image_close(&image);
 
 	/* As a mount holds it. */
@@ -446,6 +491,8 @@ static void wrong_options(void **state)
 		{ { .file = "x", .partition = 1, .offset = 512 }, "--partition" },
 		{ { .file = "x", .create = 1000 }, "--create" },
 		{ { .file = "x", .create = 512, .block_size = 4096 }, "--create" },
+		{ { .file = "x", .create = 512, .incoming = true }, "--incoming" },
+		{ { .file = "x", .probe = true, .incoming = true }, "--probe" },
 		{ { .file = "x", .create = 512, .read_only = true }, "--create" },
 		{ { .file = "x", .json = true }, "--probe" },
 		{ { .file = "x", .probe = true, .offset = 512 }, "--probe takes" },
@@ -482,6 +529,7 @@ int main(void)
 		cmocka_unit_test(sizes),
 		cmocka_unit_test(serials),
 		cmocka_unit_test(two_users),
+		cmocka_unit_test(given_up_and_taken_again),
 		cmocka_unit_test(the_bytes_of_qemu),
 		cmocka_unit_test(devices_in_use),
 		cmocka_unit_test(wrong_options),

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * For guests: churn DISK WORKERS. Memory and disk are filled with pages that are known by a number
- * each; then pages go from the disk to memory, from memory to the disk and from the processor to
- * memory, at random and past the page cache, and each round all of memory is looked at. Who
- * migrates the guest and loses a write, the back-end's or the processor's, is found out. Ends when
- * the first page of the disk begins with "stop", which the host writes there; then the whole disk
- * is read once more.
+ * For guests: churn DISK... with a worker for each, also for a disk that is named twice. Memory and
+ * disk are filled with pages that are known by a number each; then pages go from the disk to
+ * memory, from memory to the disk and from the processor to memory, at random and past the page
+ * cache, and each round all of memory is looked at. Who migrates the guest and loses a write, the
+ * back-end's or the processor's, is found out. Ends when the first page of the disk begins with
+ * "stop", which the host writes there; then the disk is read once more.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,8 +20,8 @@
 
 #define PAGE 4096u
 #define WORDS (PAGE / sizeof(uint64_t))
-#define N_PAGES 12288u	/* 48 MiB of memory a worker */
-#define N_BLOCKS 4096u	/* 16 MiB of disk a worker */
+#define N_PAGES 8192u	/* 32 MiB of memory a worker */
+#define N_BLOCKS 4096u	/* 16 MiB of disk a worker, one after the other */
 #define RUN_MAX 16u	/* pages a request */
 #define ACTIONS 400u	/* a round */
 #define CONTROL_BYTES PAGE
@@ -161,16 +161,16 @@ static int run_worker(void)
 
 int main(int argc, char **argv)
 {
-	unsigned n_workers = argc == 3 ? (unsigned)atoi(argv[2]) : 0, failed = 0;
+	unsigned failed = 0;
 	int status;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	disk = n_workers ? open(argv[1], O_RDWR | O_DIRECT) : -1;
-	if (disk < 0)
-		return 2;
-	for (worker = 0; worker < n_workers; worker++) {
+	for (worker = 0; (int)worker + 1 < argc; worker++) {
 		if (fork())
 			continue;
+		disk = open(argv[worker + 1], O_RDWR | O_DIRECT);
+		if (disk < 0)
+			fail("cannot open disk", worker);
 		memory = mmap(NULL, (N_PAGES + 1) * PAGE, PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		if (memory == MAP_FAILED)
