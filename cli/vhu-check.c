@@ -211,7 +211,7 @@ static int run(const struct options *options, struct check_runner *runner, FILE 
 	run_rows(runner, &report, json == stdout ? NULL : stdout);
 	if (json)
 		check_json_write(&report, json);
-	failed = check_count(&report, CHECK_FAIL);
+	failed = check_count(&report, CHECK_FAIL) || check_count(&report, CHECK_UNTRIED);
 	free(report.rows);
 	return report.bail_out ? EXIT_GONE : failed ? EXIT_FAILED : EXIT_SUCCESS;
 }

@@ -46,8 +46,7 @@ static void subsets_are_accepted(struct check *check)
 	for (size_t i = 0; i < ARRAY_SIZE(subsets); i++) {
 		uint64_t features = subsets[i] & check->facts->features;
 
-		check_connect(check);
-		check_negotiate(check, base, ACKS);
+		check_take_protocol_features(check, ACKS);
 		expect_call(check, vhu_frontend_set_features(&check->frontend, features),
 			    "SET_FEATURES with a subset of what is offered");
 	}
@@ -89,6 +88,17 @@ static void features_may_come_again(struct check *check)
 	}
 }
 
+static void a_session_is_opened(struct check *check)
+{
+	check_connect(check);
+	expect_call(check,
+		    vhu_frontend_negotiate(&check->frontend,
+					   VHU_BIT(VHU_F_VERSION_1) |
+						   VHU_BIT(VHU_F_PROTOCOL_FEATURES),
+					   CHECK_PROTOCOL),
+		    "SET_PROTOCOL_FEATURES, SET_OWNER, SET_FEATURES and what belongs to them");
+}
+
 static const struct check_case feature_cases[] = {
 	{ "FEA-01", "features do not change in a session", FEATURES,
 	  "Get from the underlying vhost implementation the features bitmask.",
@@ -107,6 +117,9 @@ static const struct check_case feature_cases[] = {
 	  "While processing the rings (whether they are enabled or not), the back-end must "
 	  "support changing some configuration aspects on the fly.",
 	  CHECK_MUST, .needs = CHECK_NEEDS_REQUEST, .fn = features_may_come_again },
+	{ "FEA-06", "a session is opened", "vhost-user, VHOST_USER_SET_FEATURES",
+	  "Enable features in the underlying vhost implementation using a bitmask.",
+	  CHECK_MUST, .fn = a_session_is_opened },
 };
 
 const struct check_group check_features = {
@@ -149,14 +162,24 @@ static void queues_are_counted(struct check *check)
 
 static void no_protocol_feature_is_needed(struct check *check)
 {
-	check_ring(check, CHECK_FEATURES, 0);
+	struct vhu_frontend *frontend = &check->frontend;
+
+	check_connect(check);
+	expect_call(check, vhu_frontend_negotiate(frontend,
+						  VHU_BIT(VHU_F_VERSION_1) |
+							  VHU_BIT(VHU_F_PROTOCOL_FEATURES), 0),
+		    "negotiation of no protocol feature");
+	check_share_memory(check);
+	check_open_ring(check, &check->ring, 0, CHECK_RING_SIZE);
+	check_make_request(check, &check->request);
+	expect_call(check, vhu_driver_start(&check->ring), "starting a ring");
+	check_kick(&check->ring);
 	expect_served(check, &check->ring, &check->request);
 }
 
 static void channel_is_acked(struct check *check)
 {
-	check_connect(check);
-	check_negotiate(check, CHECK_FEATURES, CHECK_PROTOCOL);
+	check_take_protocol_features(check, ACKS | VHU_BIT(VHU_PROTOCOL_F_BACKEND_REQ));
 	expect_call(check, vhu_frontend_open_channel(&check->frontend), "SET_BACKEND_REQ_FD");
 	expect_call(check, vhu_frontend_sync(&check->frontend), "GET_FEATURES after it");
 }

@@ -39,13 +39,42 @@ static unsigned n_buffers(const struct check *check)
 	return check->request.n_readable + check->request.n_writable;
 }
 
+static void share(struct check *check, uint64_t protocol, const char *what)
+{
+	add_region(check, 0, CHECK_MEMORY_BYTES);
+	add_region(check, GAP, REGION_BYTES);
+	check_connect(check);
+	if (vhu_frontend_negotiate(&check->frontend,
+				   VHU_BIT(VHU_F_VERSION_1) | VHU_BIT(VHU_F_PROTOCOL_FEATURES),
+				   protocol) < 0)
+		check_untried(check, "negotiation fails");
+	expect_call(check, vhu_frontend_share_memory(&check->frontend), what);
+	expect_call(check, vhu_frontend_sync(&check->frontend), "GET_FEATURES after it");
+}
+
+static void a_table_is_accepted(struct check *check)
+{
+	share(check, NO_SLOTS, "SET_MEM_TABLE");
+}
+
+static void regions_are_accepted(struct check *check)
+{
+	share(check, CHECK_PROTOCOL, "ADD_MEM_REG");
+}
+
 /* Ring and buffers in regions of their own, with gaps between them. */
 static void several_regions(struct check *check, uint64_t protocol)
 {
 	add_region(check, 0, CHECK_MEMORY_BYTES);
 	for (unsigned i = 1; i <= CHECK_BUFFERS; i++)
 		add_region(check, i * GAP, REGION_BYTES);
-	check_ring(check, CHECK_FEATURES, protocol);
+	check_connect(check);
+	check_negotiate(check, CHECK_FEATURES, protocol);
+	check_open_ring(check, &check->ring, 0, CHECK_RING_SIZE);
+	check_make_request(check, &check->request);
+	expect_call(check, vhu_driver_start(&check->ring), "starting a ring in the first region");
+	check_set_running(check);
+	check_kick(&check->ring);
 	for (unsigned i = 0; i < n_buffers(check); i++)
 		move_buffer(check, &check->request.buffers[i], (i + 1) * GAP + 0x1000);
 	expect_served(check, &check->ring, &check->request);
@@ -360,6 +389,12 @@ static const struct check_case cases[] = {
 	{ "MEM-13", "survives odd regions", "vhost-user, Memory region description",
 	  "guest address ... size ... user address ... mmap offset",
 	  CHECK_ROBUST, .protocol = SLOTS, .fn = odd_regions },
+	{ "MEM-14", "a table is accepted", "vhost-user, VHOST_USER_SET_MEM_TABLE",
+	  "Sets the memory map regions on the back-end so it can translate the vring addresses.",
+	  CHECK_MUST, .fn = a_table_is_accepted },
+	{ "MEM-15", "regions are accepted one by one", "vhost-user, VHOST_USER_ADD_MEM_REG",
+	  "describing a region of guest memory which the back-end device must map in",
+	  CHECK_MUST, .protocol = SLOTS, .fn = regions_are_accepted },
 };
 
 const struct check_group check_memory = {

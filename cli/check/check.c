@@ -122,7 +122,7 @@ void check_connect(struct check *check)
 }
 
 /* With a region at 0, unless the case has made its own. */
-static void share_memory(struct check *check)
+void check_share_memory(struct check *check)
 {
 	struct vhu_frontend *frontend = &check->frontend;
 
@@ -148,7 +148,17 @@ void check_negotiate_bits(struct check *check, uint64_t features, uint64_t proto
 void check_negotiate(struct check *check, uint64_t features, uint64_t protocol)
 {
 	check_negotiate_bits(check, features, protocol);
-	share_memory(check);
+	check_share_memory(check);
+}
+
+void check_take_protocol_features(struct check *check, uint64_t protocol)
+{
+	check_connect(check);
+	if (check->facts->features & VHU_BIT(VHU_F_PROTOCOL_FEATURES))
+		prepared(check,
+			 vhu_frontend_set_protocol_features(
+				 &check->frontend, check->facts->protocol_features & protocol),
+			 "SET_PROTOCOL_FEATURES");
 }
 
 void check_make_request(struct check *check, struct check_request *request)
@@ -326,6 +336,14 @@ void expect_silence(struct check *check, struct vhu_driver *ring, const char *ex
 	check_sleep_ms(CHECK_SILENCE_MS);
 	expect(check, vhu_driver_get(ring, &used) == 0, expected,
 	       "an entry appeared in the used ring");
+}
+
+int check_exchange(struct check *check, const struct vhu_header *header, const void *payload,
+		   struct vhu_message *ret_reply)
+{
+	int r = vhu_frontend_send(&check->frontend, header, payload, header->size, NULL, 0);
+
+	return r < 0 ? r : vhu_frontend_receive(&check->frontend, ret_reply);
 }
 
 /* Answers to what was sent before may still be on their way; a flood of them is none. */

@@ -65,6 +65,9 @@ const char *check_explain(const struct check *check, int result, char buf[80]);
 void check_connect(struct check *check);
 void check_negotiate_bits(struct check *check, uint64_t features, uint64_t protocol);
 void check_negotiate(struct check *check, uint64_t features, uint64_t protocol);
+void check_share_memory(struct check *check);
+/* Less than that: a connection with protocol features, where replies or acks are the matter. */
+void check_take_protocol_features(struct check *check, uint64_t protocol);
 /* The two above, and queue 0 running with the harmless request at hand. */
 void check_ring(struct check *check, uint64_t features, uint64_t protocol);
 /* Leaves: connection, ring and guest are as they were before. */
@@ -97,6 +100,9 @@ void expect_served(struct check *check, struct vhu_driver *ring,
 void expect_used(struct check *check, struct vhu_driver *ring, unsigned n);
 /* Nothing is used. */
 void expect_silence(struct check *check, struct vhu_driver *ring, const char *expected);
+/* The message, then what comes next, whatever that is. Returns 0 or negative errno. */
+int check_exchange(struct check *check, const struct vhu_header *header, const void *payload,
+		   struct vhu_message *ret_reply);
 /* It answers, or has closed the connection. False: closed. */
 bool expect_alive(struct check *check);
 /* A message of that form; what the back-end makes of it is its own affair, if it lives. */

@@ -92,11 +92,14 @@ static void ask_protocol(struct vhu_frontend *frontend, struct check_facts *fact
 		ask_config(frontend, facts);
 }
 
+static const struct vhu_header get_features = { VHU_GET_FEATURES, VHU_VERSION, 0 };
+
 /* What cannot be had is left out; a case will show it. Only GET_FEATURES has to be answered. */
 static void run_meeting(struct check *check)
 {
 	struct check_facts *facts = (struct check_facts *)(uintptr_t)check->facts;
 	struct vhu_frontend *frontend = &check->frontend;
+	struct vhu_message reply;
 	char buf[80];
 	int r;
 
@@ -106,9 +109,12 @@ static void run_meeting(struct check *check)
 	r = vhu_frontend_connect(frontend, check->socket);
 	if (r < 0)
 		check_untried(check, "connecting to %s: %s", check->socket, strerror(-r));
-	r = vhu_frontend_ask_u64(frontend, VHU_GET_FEATURES, &facts->features);
+	r = check_exchange(check, &get_features, NULL, &reply);
+	if (r == 0 && (reply.header.request != VHU_GET_FEATURES || reply.header.size < 8))
+		r = -EPROTO;
 	if (r < 0)
 		check_untried(check, "GET_FEATURES: %s", check_explain(check, r, buf));
+	facts->features = reply.payload.u64;
 	if (facts->features & VHU_BIT(VHU_F_PROTOCOL_FEATURES))
 		ask_protocol(frontend, facts);
 	check_end(check, CHECK_PASS);
@@ -117,10 +123,12 @@ static void run_meeting(struct check *check)
 /* Is anybody there? */
 static void run_greeting(struct check *check)
 {
+	struct vhu_message reply;
+
 	vhu_frontend_init(&check->frontend);
 	check->frontend.timeout_ms = check->timeout_ms;
 	check_connect(check);
-	if (vhu_frontend_sync(&check->frontend) < 0)
+	if (check_exchange(check, &get_features, NULL, &reply) < 0)
 		check_untried(check, "a new connection is not served");
 	check_end(check, CHECK_PASS);
 }
@@ -178,13 +186,25 @@ static bool watch(struct check_runner *runner, int pidfd, int errand_fd, uint64_
 	return false;
 }
 
+/* The record of this process, for the handler. */
+static struct check_record *own_record;
+
+/* Only memory that the back-end has made shorter can do that. */
+static void lose_memory(int signo)
+{
+	(void)signo;
+	own_record->result = CHECK_FAIL;
+	strcpy(own_record->expected, "the guest's memory stays as large as it is");
+	strcpy(own_record->seen, "the file of the guest's memory was truncated");
+	_exit(0);
+}
+
 static void describe_end(struct check_record *record, int status)
 {
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return;
 	record->result = CHECK_FAIL;
 	snprintf(record->expected, sizeof(record->expected), "the case runs to its end");
-	/* Nothing but the memory that it shares with the back-end can do that. */
 	snprintf(record->seen, sizeof(record->seen), "the process of the case died (%s)",
 		 WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "by itself");
 }
@@ -212,6 +232,8 @@ static void run_process(struct check_runner *runner, const struct check_case *on
 		close(errand_fds[0]);
 		signal(SIGINT, SIG_DFL);
 		signal(SIGTERM, SIG_DFL);
+		own_record = record;
+		signal(SIGBUS, lose_memory);
 		check = (struct check){
 			.now = one,
 			.facts = &runner->shared->facts,
@@ -253,7 +275,8 @@ static void explain_missing(struct check_runner *runner, char *ret_why, size_t s
 {
 	char end[200] = "";
 
-	if (check_target_has_ended(&runner->target))
+	/* The end of its connection may come first. */
+	if (runner->target.command && check_target_wait_end(&runner->target, GONE_MS))
 		check_target_describe(&runner->target, end, sizeof(end));
 	snprintf(ret_why, size, "%s%s%s%s%s", runner->shared->record.seen,
 		 *end ? "; the command " : "", end, runner->target.n_said ? "\n" : "",

@@ -111,7 +111,10 @@ static const char *shell_prefix(const char *command)
 {
 	size_t word = strcspn(command, " \t\n");
 
-	return strpbrk(command, ";&|()<>\n") || memchr(command, '=', word) ? "" : "exec ";
+	if (strpbrk(command, ";&|()<>\n") || memchr(command, '=', word) ||
+	    !strncmp(command, "exec ", 5))
+		return "";
+	return "exec ";
 }
 
 /* The command with the socket's path in place of each {socket}; to be freed. */

@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""hostile.py BUILD: vhu-check bears back-ends that are dead, hung or hostile, and says which."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+# Of a whole run: what hangs longer than this hangs.
+LIMIT_SECONDS = 120
+
+BAD = "{bad} {{socket}} "
+# What is run, the cases, the exit status, and what has to be said.
+RUNS = [
+    ("false", "FRM-01", 3, "ended with status 1"),
+    ("echo gone >&2; exit 9", "FRM-01", 3, "gone"),
+    ("no-such-program {{socket}}", "FRM-01", 3, "ended with status 127"),
+    ("kill -11 $$", "FRM-01", 3, "killed by signal 11"),
+    ("sleep 1000", "FRM-01", 3, "connecting to"),
+    (BAD + "--hostile silent", "FRM-01", 3, "no answer within 1 s"),
+    (BAD + "--hostile close", "FRM-01", 3, "closed the connection"),
+    (BAD + "--hostile exit", "FRM-01", 3, "ended with status 7"),
+    (BAD + "--hostile huge", "FRM-01", 3, "Message too long"),
+    (BAD + "--hostile flood", "framing", 1, "FRM-01"),
+    (BAD + "--hostile fds", "framing", 1, "FRM-01"),
+    (BAD + "--break truncate", "STA-02", 1, "was truncated"),
+    (BAD + "--break HOS-09", "HOS-09,FRM-01", 1, "it serves no new connection after this case"),
+    (BAD + "--break HOS-01", "HOS-01,FRM-01", 1, "killed by signal 6"),
+    # The case that comes after finds the back-end well again.
+    (BAD + "--break HOS-01", "HOS-01,FRM-01", 1, "ok 1 - FRM-01"),
+    (BAD + "--break HOS-01", "HOS-01,REC-01", 1, "ok 1 - REC-01"),
+]
+
+
+def vhu_check(build, *arguments):
+    """Returns exit status and all that was said."""
+    done = subprocess.run([f"{build}/cli/vhu-check", "--timeout", "1", "--device", "blk",
+                           *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          timeout=LIMIT_SECONDS, check=False, text=True, errors="replace")
+    return done.returncode, done.stdout
+
+
+def by_exec(build):
+    """Yields what is wrong with the runs of the table."""
+    for command, only, status, said in RUNS:
+        command = command.format(bad=f"{build}/tests/conformance/bad_backend")
+        got, output = vhu_check(build, "--exec", command, "--only", only)
+        if got != status or said not in output:
+            yield f"{command}: status {got}, wanted {status} and '{said}':\n{output}"
+
+
+def by_socket(build, folder):
+    """The same back-end at a socket of its own, right and then dying."""
+    for arguments, only, status, said in [
+            ([], "framing", 0, "# 14 passed, 0 failed"),
+            (["--break", "FRM-09"], "FRM-09,FRM-10", 3,
+             "Bail out! the back-end has not come back after FRM-09"),
+            (["--break", "REC-04"], "REC-04", 3, "not ok 1 - REC-04"),
+    ]:
+        path = os.path.join(folder, "socket")
+        backend = subprocess.Popen([f"{build}/tests/conformance/bad_backend", path, *arguments],
+                                   stderr=subprocess.DEVNULL)
+        got, output = vhu_check(build, path, "--only", only)
+        backend.kill()
+        backend.wait()
+        if got != status or said not in output:
+            yield f"{arguments} at a socket: status {got}:\n{output}"
+    got, output = vhu_check(build, os.path.join(folder, "nowhere"))
+    if got != 3 or "No such file" not in output:
+        yield f"no socket: status {got}:\n{output}"
+
+
+def interrupted(build, folder):
+    """What was started ends with vhu-check, and its folder goes."""
+    checker = subprocess.Popen([f"{build}/cli/vhu-check", "--exec",
+                                f"exec {build}/tests/conformance/bad_backend {{socket}}"],
+                               stdout=subprocess.PIPE, env={**os.environ, "TMPDIR": folder})
+    checker.stdout.readline()
+    time.sleep(0.3)
+    checker.send_signal(signal.SIGINT)
+    output = checker.stdout.read().decode()
+    status = checker.wait(LIMIT_SECONDS)
+    if status != 3 or "Bail out! interrupted" not in output:
+        yield f"SIGINT: status {status}:\n{output}"
+    if os.listdir(folder):
+        yield f"SIGINT leaves {os.listdir(folder)}"
+
+
+def usage(build):
+    """Yields command lines that are wrong and are not refused, and the other way round."""
+    for arguments, status in [
+            ([], 2), (["--exec", "true", "socket"], 2), (["a", "b"], 2), (["--nothing"], 2),
+            (["--device", "toaster", "x"], 2), (["--only", "nothing", "x"], 2),
+            (["--timeout", "0", "x"], 2), (["--json", "/no/such/folder/file", "x"], 2),
+            (["--help"], 0), (["--version"], 0), (["--list"], 0), (["--list", "--verbose"], 0),
+    ]:
+        done = subprocess.run([f"{build}/cli/vhu-check", *arguments], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, check=False)
+        if done.returncode != status or not done.stdout + done.stderr:
+            yield f"{arguments}: status {done.returncode}, wanted {status}"
+
+
+def reports(build, folder):
+    """The report in a file says what TAP says."""
+    path = os.path.join(folder, "report.json")
+    _, output = vhu_check(build, "--json", path, "--only", "config", "--exec",
+                          f"{build}/tests/conformance/bad_backend {{socket}} --break CFG-06")
+    with open(path, encoding="ascii") as file:
+        report = json.load(file)
+    for number, case in enumerate(report["cases"], 1):
+        start = "not ok" if case["result"] == "fail" else "ok"
+        if f"{start} {number} - {case['id']} {case['title']}" not in output:
+            yield f"TAP has no line for {case}"
+    if "CONFIG" not in report["backend"]["protocol_features"]["names"]:
+        yield "the bits are not named"
+
+
+def main():
+    build = sys.argv[1]
+    found = [*by_exec(build), *usage(build)]
+    for test in (by_socket, interrupted, reports):
+        with tempfile.TemporaryDirectory(prefix="vhu-hostile.") as folder:
+            found += test(build, folder)
+    for line in found:
+        print(line)
+    return 1 if found else 0
+
+
+sys.exit(main())

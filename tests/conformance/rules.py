@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""rules.py BUILD: every case of vhu-check finds a back-end that breaks its rule.
+
+bad_backend is right by itself, which is tried first; called by the name of a case it breaks the
+rule that this case is about, and the case has to fail, or warn where its level says so.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+# Most of the time they wait.
+AT_ONCE = 6
+# Of a right back-end on a busy machine, and of one that is known to keep the case waiting.
+PATIENCE, IMPATIENCE = 60, 1
+
+# Further arguments of bad_backend for some.
+ARGUMENTS = {"BLK-15": "--read-only", "RNG-01": "--rng", "RNG-02": "--rng"}
+# These bits it offers only to break a rule about them.
+OFFERED_TO_BREAK = {"PRO-06"}
+
+
+def check(build, arguments, backend):
+    command = [f"{build}/cli/vhu-check", "--json", "-", "--exec",
+               f"{build}/tests/conformance/bad_backend {backend} {{socket}}", *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    try:
+        return done.returncode, json.loads(done.stdout)
+    except ValueError:
+        return done.returncode, {"cases": [], "error": done.stderr.decode(errors="replace")}
+
+
+def cases(build):
+    """Yields id and level of each."""
+    listed = subprocess.run([f"{build}/cli/vhu-check", "--list"], stdout=subprocess.PIPE,
+                            check=True, text=True).stdout
+    yield from re.findall(r"^  ([A-Z]{3}-\d\d)  (\w+)", listed, re.MULTILINE)
+
+
+def broken(build, case):
+    """Returns what is wrong with the case, or None."""
+    name, level = case
+    rng = name.startswith("RNG")
+    backend = f"{ARGUMENTS.get(name, '')} --break {name}"
+    status, report = check(build, ["--only", name, "--destructive", "--timeout", str(IMPATIENCE),
+                                   "--device", "rng" if rng else "blk"], backend)
+    if not report["cases"]:
+        return f"{name}: no report, status {status}: {report.get('error')}"
+    result = report["cases"][0]
+    allowed = {"MUST": {"fail"}, "SHOULD": {"warn"}, "robustness": {"fail", "warn"}}[level]
+    if result["result"] in allowed:
+        return None
+    return f"{name}: {result['result']}: {result.get('seen') or result.get('reason')}"
+
+
+def unbroken(build, backend, device):
+    """Runs against the back-end that breaks nothing.
+
+    Returns what is wrong, and the cases about what it does not have at all.
+    """
+    status, report = check(build, ["--destructive", "--timeout", str(PATIENCE), "--device",
+                                   device], backend)
+    found, missing = [], set()
+    if status or not report["cases"]:
+        found.append(f"{device}: status {status}")
+    for case in report["cases"]:
+        if case["result"] not in ("pass", "skip"):
+            found.append(f"{device}: {case['id']} {case['result']}: {case.get('seen')}")
+        if "was not offered" in case.get("reason", ""):
+            missing.add(case["id"])
+    return found, missing - OFFERED_TO_BREAK - ARGUMENTS.keys()
+
+
+def main():
+    build = sys.argv[1]
+    found, missing = unbroken(build, "", "blk")
+    found += unbroken(build, "--rng", "rng")[0]
+    known = [case for case in cases(build) if case[0] not in missing]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found += [line for line in pool.map(lambda case: broken(build, case), known) if line]
+    for line in found:
+        print(line)
+    print(f"{len(known)} rules, {len(found)} not found to be broken;",
+          "not here:", *sorted(missing))
+    return 1 if found else 0
+
+
+sys.exit(main())
