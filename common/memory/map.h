@@ -131,6 +131,17 @@ static inline bool vhu_memory_faulted(const struct vhu_memory *memory)
 	return atomic_load_explicit(&memory->health->faulted, memory_order_relaxed);
 }
 
+/*
+ * False while pages may be missing (userfault.h), or when an access has faulted. An instruction is
+ * then given a page of zeros in the end, a system call is not: what must not be zeros by mistake is
+ * to be moved by system calls.
+ */
+static inline bool vhu_memory_is_whole(const struct vhu_memory *memory)
+{
+	return !atomic_load_explicit(&memory->health->partial, memory_order_relaxed) &&
+	       !vhu_memory_faulted(memory);
+}
+
 static inline void vhu_memory_note_fault(const struct vhu_memory *memory)
 {
 	atomic_store_explicit(&memory->health->faulted, true, memory_order_relaxed);

@@ -19,6 +19,7 @@ struct vhu_memory_health {
 	atomic_uint refs;
 	atomic_bool faulted;  /* what was read is not to be trusted, and the session must end */
 	atomic_bool unlogged; /* the same, since the dirty log was too small for a write */
+	atomic_bool partial;  /* pages may be missing still: see userfault.h */
 };
 
 int vhu_memory_health_new(struct vhu_memory_health **ret_health);
