@@ -158,7 +158,11 @@ static int blk_handle_event(struct vhu_device *device, unsigned event_id, uint32
 {
 	struct vhu_blk *blk = blk_of(device);
 	struct vhu_vring *vring = vhu_device_vring(device, event_id);
-	struct vhu_blk_request request = { .disk = &blk->disk, .stats = &blk->stats[event_id] };
+	struct vhu_blk_request request = {
+		.disk = &blk->disk,
+		.stats = &blk->stats[event_id],
+		.memory = vring->queue.memory,
+	};
 	struct vhu_chain *ahead[LOOK_AHEAD], *chain;
 	unsigned first = 0, n = 0;
 
@@ -176,8 +180,6 @@ static int blk_handle_event(struct vhu_device *device, unsigned event_id, uint32
 		request.chain = ahead[first++ % LOOK_AHEAD];
 		n--;
 		vhu_blk_request_run(&request);
-		if (request.memory_faulted)
-			vhu_memory_note_fault(vring->queue.memory);
 		vhu_vring_push(vring, request.chain, request.written);
 	}
 }

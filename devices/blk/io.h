@@ -25,6 +25,7 @@ enum vhu_blk_op {
 
 #define VHU_BLK_DURABLE 1u /* on stable storage before it is answered */
 #define VHU_BLK_UNMAP 2u   /* zeros may be a hole */
+#define VHU_BLK_PARTIAL 4u /* the memory of data may be missing: system calls are to move it */
 
 /* One operation. It belongs to who submits it, who keeps it until it is answered. */
 struct vhu_blk_io_op {

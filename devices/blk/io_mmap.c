@@ -104,7 +104,7 @@ static bool may_copy(struct mapped *m, const struct vhu_blk_io_op *op)
 {
 	uint64_t last = (op->offset_bytes + op->len_bytes - 1) / CHUNK_BYTES;
 
-	if (!op->len_bytes || last >= m->len_bytes / CHUNK_BYTES ||
+	if (!op->len_bytes || op->flags & VHU_BLK_PARTIAL || last >= m->len_bytes / CHUNK_BYTES ||
 	    atomic_load_explicit(&m->faulted, memory_order_relaxed))
 		return false;
 	for (uint64_t i = op->offset_bytes / CHUNK_BYTES; i <= last; i++)

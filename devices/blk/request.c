@@ -61,7 +61,8 @@ static int status_of(struct vhu_blk_request *request, int result)
 		return STATUS_LATER;
 	if (result == 0)
 		return VIRTIO_BLK_S_OK;
-	request->memory_faulted = result == -EFAULT;
+	if (result == -EFAULT)
+		vhu_memory_note_fault(request->memory);
 	vhu_log_limited(&request->stats->log_limit, VHU_LOG_WARNING,
 			"blk: %s of %llu bytes at sector %llu failed: %s", request->type->name,
 			(unsigned long long)request->op.len_bytes,
@@ -106,7 +107,7 @@ static int run_in(struct vhu_blk_request *request)
 static int run_out(struct vhu_blk_request *request)
 {
 	if (is_writethrough(request->disk))
-		request->op.flags = VHU_BLK_DURABLE;
+		request->op.flags |= VHU_BLK_DURABLE;
 	return run_transfer(request, VHU_BLK_WRITE);
 }
 
@@ -181,6 +182,8 @@ static int run_segments(struct vhu_blk_request *request)
 	if (!n || bytes % sizeof(segments[0]) || n > ARRAY_SIZE(segments))
 		return VIRTIO_BLK_S_IOERR;
 	vhu_iov_read(&request->op.data, segments, bytes);
+	if (vhu_memory_faulted(request->memory))
+		return VIRTIO_BLK_S_IOERR;
 	for (size_t i = 0; i < n && status == VIRTIO_BLK_S_OK; i++)
 		status = check_segment(request, &segments[i]);
 	for (size_t i = 0; i < n && status == VIRTIO_BLK_S_OK; i++)
@@ -323,20 +326,29 @@ void vhu_blk_request_prefetch_data(const struct vhu_blk_disk *disk, const struct
 		disk->io->ops->prefetch(disk->io, file_offset(disk, le64toh(header.sector)));
 }
 
+/* Is what was read until now what the driver wrote? Zeros may stand for memory that was missing. */
+static bool is_trusted(struct vhu_blk_request *request)
+{
+	if (vhu_memory_is_whole(request->memory))
+		return true;
+	request->op.flags = VHU_BLK_PARTIAL;
+	return !vhu_memory_faulted(request->memory);
+}
+
 bool vhu_blk_request_run(struct vhu_blk_request *request)
 {
 	struct virtio_blk_outhdr header;
 	int status = VIRTIO_BLK_S_IOERR;
 
 	request->written = 0;
-	request->memory_faulted = false;
 	request->type = NULL;
 	request->reply_bytes = 0;
 	request->op = (struct vhu_blk_io_op){ .done = answer_later };
 	if (!request->chain->writable_bytes)
 		return true;
 	vhu_chain_reader(request->chain, &request->op.data);
-	if (vhu_iov_read(&request->op.data, &header, sizeof(header)) == sizeof(header)) {
+	if (vhu_iov_read(&request->op.data, &header, sizeof(header)) == sizeof(header) &&
+	    is_trusted(request)) {
 		request->sector = le64toh(header.sector);
 		status = run_type(request, le32toh(header.type));
 	}

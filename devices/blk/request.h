@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "common/base/num.h"
+#include "common/memory/map.h"
 #include "common/ring/chain.h"
 #include "devices/blk/io.h"
 #include "devices/blk/stats.h"
@@ -59,12 +60,12 @@ struct vhu_blk_request {
 	struct vhu_chain *chain;
 	struct vhu_blk_disk *disk;
 	struct vhu_blk_stats *stats;
+	const struct vhu_memory *memory; /* what the chain points into */
 	/* For an engine that answers later: the answer is in the chain. On the worker. */
 	void (*answered)(struct vhu_blk_request *request);
 
 	/* The answer. */
-	uint32_t written;    /* bytes of the writable part, for push */
-	bool memory_faulted; /* guest memory is not there: see vhu_memory_note_fault() */
+	uint32_t written; /* bytes of the writable part, for push */
 
 	/* The request's own. */
 	const struct vhu_blk_type *type;

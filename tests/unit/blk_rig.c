@@ -3,6 +3,9 @@
 
 uint8_t out_bytes[65536];
 
+/* Of the rig that was made last; the pieces of requests do not come from it. */
+static struct vhu_memory memory;
+
 static int fake_submit(struct vhu_blk_io *io, struct vhu_blk_io_op *op)
 {
 	struct fake_io *fake = (struct fake_io *)io;
@@ -62,6 +65,8 @@ void rig_init(struct rig *rig)
 	};
 	rig->request.disk = &rig->disk;
 	rig->request.stats = &rig->stats;
+	memory.health = &rig->health;
+	rig->request.memory = &memory;
 	rig->request.chain = &rig->chain;
 	rig->request.answered = answered;
 }

@@ -46,6 +46,7 @@ struct rig {
 	struct fake_io fake;
 	struct vhu_blk_disk disk;
 	struct vhu_blk_stats stats;
+	struct vhu_memory_health health;
 	struct vhu_chain chain;
 	struct iovec iov[PIECES];
 	struct vhu_blk_request request;

@@ -67,12 +67,12 @@ static void engine_errors(void **state)
 			rig.fake.result = errors[i];
 			assert_int_equal(run_type(&rig, types[j], 0, 512, 512), IOERR);
 			assert_int_equal(rig.request.written, 1);
-			assert_int_equal(rig.request.memory_faulted, errors[i] == -EFAULT);
+			assert_int_equal(rig.health.faulted, errors[i] == -EFAULT);
 			assert_int_equal(vhu_counter_get(&rig.stats.errors), 1);
-			/* The next one is not tainted. */
+			/* The next one is not tainted, unless the memory is not there. */
 			rig.fake.fail_from = UINT32_MAX;
-			assert_int_equal(run_type(&rig, types[j], 0, 512, 512), OK);
-			assert_false(rig.request.memory_faulted);
+			assert_int_equal(run_type(&rig, types[j], 0, 512, 512),
+					 errors[i] == -EFAULT ? IOERR : OK);
 		}
 	}
 	/* What was read before the error counts as written. */
@@ -82,6 +82,40 @@ static void engine_errors(void **state)
 	rig.fake.part_bytes = 512;
 	assert_int_equal(run_type(&rig, VIRTIO_BLK_T_IN, 0, 0, 1024), IOERR);
 	assert_int_equal(rig.request.written, 513);
+}
+
+/* Pages may be missing still: what moves data is told, and nothing else is different. */
+static void partial_memory(void **state)
+{
+	static const uint32_t types[] = { VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT };
+	static struct rig rig;
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		rig_init(&rig);
+		rig.health.partial = i & 1;
+		rig.disk.writeback = false;
+		assert_int_equal(run_type(&rig, types[i / 2], 0, 512, 512), OK);
+		assert_int_equal(rig.fake.n_ops, 1);
+		assert_int_equal(rig.fake.ops[0].flags, (i & 1 ? VHU_BLK_PARTIAL : 0) |
+							(i / 2 ? VHU_BLK_DURABLE : 0));
+	}
+}
+
+/* What is read from memory that is gone is not what the driver wrote: nothing is done. */
+static void faulted_memory(void **state)
+{
+	static const uint32_t types[] = { VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_FLUSH,
+					  VIRTIO_BLK_T_GET_ID };
+	static struct rig rig;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		rig_init(&rig);
+		rig.health.faulted = true;
+		assert_int_equal(run_type(&rig, types[i], 0, 512, 512), IOERR);
+		assert_int_equal(rig.fake.n_ops, 0);
+	}
 }
 
 static void the_answer_may_come_later(void **state)
@@ -154,6 +188,8 @@ int main(void)
 		cmocka_unit_test(writethrough),
 		cmocka_unit_test(unsafe_flush_asks_nobody),
 		cmocka_unit_test(engine_errors),
+		cmocka_unit_test(partial_memory),
+		cmocka_unit_test(faulted_memory),
 		cmocka_unit_test(the_answer_may_come_later),
 		cmocka_unit_test(the_disk_may_grow_and_shrink),
 		cmocka_unit_test(counters),

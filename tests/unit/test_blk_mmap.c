@@ -184,6 +184,28 @@ static void a_full_file_system(void **state)
 	assert_int_equal(rmdir(folder), 0);
 }
 
+/* Memory that may be missing is moved by system calls: no page of zeros takes its place. */
+static void partial_memory_is_not_copied(void **state)
+{
+	struct iovec gone = { NULL, 4096 };
+	int empty = memory_file(0);
+	struct rig rig;
+
+	(void)state;
+	open_rig(&rig, "mmap", memory_file(CHUNK));
+	fill(&rig, 0, CHUNK, 1);
+	expect(&rig, 0, CHUNK, 1);
+	assert_true(is_copied(&rig, 0));
+	gone.iov_base = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, empty, 0);
+	assert_true(gone.iov_base != MAP_FAILED);
+	assert_int_equal(submit(&rig, VHU_BLK_WRITE, VHU_BLK_PARTIAL, 0, &gone, 1, 4096), -EFAULT);
+	assert_int_equal(submit(&rig, VHU_BLK_READ, VHU_BLK_PARTIAL, 0, &gone, 1, 4096), -EFAULT);
+	expect(&rig, 0, CHUNK, 1);
+	munmap(gone.iov_base, 4096);
+	close(empty);
+	close_rig(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -193,6 +215,7 @@ int main(void)
 		cmocka_unit_test(a_write_to_a_file_cut_short),
 		cmocka_unit_test(a_file_that_grows),
 		cmocka_unit_test(a_full_file_system),
+		cmocka_unit_test(partial_memory_is_not_copied),
 	};
 
 	vhu_log_set_level(VHU_LOG_WARNING);

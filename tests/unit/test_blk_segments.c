@@ -2,6 +2,10 @@
 
 /* DISCARD, WRITE_ZEROES, SECURE_ERASE (virtio 1.3, 5.2.6): segments, their flags and limits. */
 
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/base/fault.h"
 #include "tests/unit/blk_rig.h"
 
 struct segment_case {
@@ -136,6 +140,40 @@ static void unmap_needs_both(void **state)
 	}
 }
 
+/* The header is there, and the length of the segment, but not where it begins: not at 0. */
+static void segment_that_is_not_there(void **state)
+{
+	static struct rig rig;
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	struct vhu_fault_guard guard = { 0 };
+	struct virtio_blk_outhdr header;
+	struct { uint32_t n_sectors, flags; } rest = { htole32(8), 0 };
+	uint8_t status = UNTOUCHED;
+	int empty = memfd_create("empty", MFD_CLOEXEC);
+	void *gone = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, empty, 0);
+
+	(void)state;
+	rig_init(&rig);
+	assert_true(gone != MAP_FAILED);
+	assert_int_equal(vhu_fault_guard(&guard, gone, page, page, &rig.health.faulted), 0);
+	set_header(&header, VIRTIO_BLK_T_WRITE_ZEROES, 0);
+	rig.iov[0] = (struct iovec){ &header, sizeof(header) };
+	rig.iov[1] = (struct iovec){ gone, 8 };
+	rig.iov[2] = (struct iovec){ &rest, sizeof(rest) };
+	rig.iov[3] = (struct iovec){ &status, 1 };
+	rig.chain = (struct vhu_chain){
+		.iov = rig.iov, .n_readable = 3, .n_writable = 1,
+		.readable_bytes = 32, .writable_bytes = 1,
+	};
+	assert_true(vhu_blk_request_run(&rig.request));
+	assert_int_equal(status, IOERR);
+	assert_int_equal(rig.fake.n_ops, 0);
+	assert_true(rig.health.faulted);
+	vhu_fault_unguard(&guard);
+	munmap(gone, page);
+	close(empty);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -143,6 +181,7 @@ int main(void)
 		cmocka_unit_test(segment_limits),
 		cmocka_unit_test(a_failed_segment_fails_the_request),
 		cmocka_unit_test(unmap_needs_both),
+		cmocka_unit_test(segment_that_is_not_there),
 	};
 
 	vhu_log_set_level(VHU_LOG_ERROR);
