@@ -74,8 +74,12 @@ static int find_area(struct vhu_virtqueue *q, const struct place *place, struct 
 	n = (int)join(pieces, (size_t)n);
 	host = pieces[0].iov_base;
 	if (n > 1) {
-		int r = vhu_view_make(view, pieces, (size_t)n, &q->memory->health->faulted, &host);
+		struct vhu_memory_health *health = q->memory->health;
+		int r = -EOPNOTSUPP;
 
+		/* In a second mapping nobody would wait for pages that are on their way. */
+		if (!health->partial)
+			r = vhu_view_make(view, pieces, (size_t)n, &health->faulted, &host);
 		if (r < 0)
 			return r;
 	}

@@ -492,6 +492,7 @@ static void rings_that_cannot_be(void **state)
 	static const struct {
 		uint64_t iova, size, uaddr;
 		const char *why;
+		bool partial; /* in postcopy a second mapping shows zeros for what is missing */
 	} cases[] = {
 		{ IOVA(GUEST_DESC), GUEST_BYTES, GUEST_UADDR + GUEST_BYTES,
 		  "its addresses do not lie in guest memory" },
@@ -499,6 +500,8 @@ static void rings_that_cannot_be(void **state)
 		  "its pages cannot be mapped in a row" },
 		{ IOVA(GUEST_AVAIL), 2 * PAGE, GUEST_UADDR + 0x20001,
 		  "its addresses do not lie in guest memory" },
+		{ IOVA(GUEST_DESC) + PAGE, PAGE, GUEST_UADDR + 0x20000,
+		  "its pages cannot be mapped in a row", true },
 	};
 
 	(void)state;
@@ -506,6 +509,7 @@ static void rings_that_cannot_be(void **state)
 		struct guest g;
 
 		iommu_start(&g, SIZE);
+		g.memory->health->partial = cases[i].partial;
 		assert_int_equal(vhu_iotlb_update(g.setup.iotlb, GUEST_GPA, GUEST_BYTES,
 						  GUEST_UADDR, RW),
 				 0);
