@@ -12,6 +12,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/log.h"
 #include "common/base/num.h"
+#include "common/memory/userfault.h"
 #include "common/wire/payload.h"
 #include "common/wire/protocol.h"
 
@@ -159,6 +160,8 @@ static uint64_t ask_protocol_features(struct vhu_device *device)
 
 	if (ops->get_config)
 		bits |= VHU_BIT(VHU_PROTOCOL_F_CONFIG);
+	if (vhu_userfault_available())
+		bits |= VHU_BIT(VHU_PROTOCOL_F_PAGEFAULT);
 	if (ops->get_shared_object)
 		bits |= VHU_BIT(VHU_PROTOCOL_F_SHARED_OBJECT);
 	if ((ops->set_device_state_fd && ops->check_device_state) || (ops->save && ops->load))

@@ -41,18 +41,16 @@ int vhu_session_publish_memory(struct vhu_session *session, vhu_step_fn after)
 				    step_update);
 }
 
-static int step_publish(struct vhu_session *session)
+static int step_drained(struct vhu_session *session)
 {
-	return vhu_session_publish_memory(session, vhu_session_step_result);
+	return vhu_session_publish_memory(session, session->after);
 }
 
-/* Requests in flight point into the map: what is removed is drained first. */
-static int publish(struct vhu_session *session, bool removed)
+int vhu_session_replace_memory(struct vhu_session *session, vhu_step_fn after)
 {
-	if (!removed)
-		return step_publish(session);
+	session->after = after;
 	return vhu_session_drain_rings(session, vhu_session_started(session),
-				       VHU_DRAIN_MEMORY_REMOVED, step_publish);
+				       VHU_DRAIN_MEMORY_REMOVED, step_drained);
 }
 
 static int bad_memory(struct vhu_session *session, int error)
@@ -62,24 +60,47 @@ static int bad_memory(struct vhu_session *session, int error)
 	return error;
 }
 
+/* The map that follows from the n regions of a message; replaces: regions that were there go. */
+static int change(struct vhu_session *session, struct vhu_memory *next,
+		  struct vhu_wire_region *regions, unsigned n, bool replaces)
+{
+	if (session->postcopy) {
+		int r = vhu_session_tell_bases(session, next, regions, n);
+
+		return r < 0 ? bad_memory(session, r) : 0;
+	}
+	session->next_memory = next;
+	return replaces ? vhu_session_replace_memory(session, vhu_session_step_result)
+			: vhu_session_publish_memory(session, vhu_session_step_result);
+}
+
+static struct vhu_memory_region region_of(const struct vhu_wire_region *wire)
+{
+	return (struct vhu_memory_region){
+		.gpa = wire->gpa,
+		.size = wire->size,
+		.uaddr = wire->uaddr,
+		.mmap_offset = wire->mmap_offset,
+	};
+}
+
+/* An empty table is in postcopy the front-end's ack of the last one. */
 int vhu_handle_set_mem_table(struct vhu_session *session, struct vhu_message *message)
 {
+	struct vhu_mem_table *table = &message->payload.mem_table;
 	struct vhu_memory_region regions[VHU_MEM_TABLE_MAX];
-	uint32_t n = message->payload.mem_table.n_regions;
+	struct vhu_memory *next;
 	int r;
 
-	for (uint32_t i = 0; i < n; i++) {
-		const struct vhu_wire_region *from = &message->payload.mem_table.regions[i];
-
-		regions[i] = (struct vhu_memory_region){
-			.gpa = from->gpa,
-			.size = from->size,
-			.uaddr = from->uaddr,
-			.mmap_offset = from->mmap_offset,
-		};
-	}
-	r = vhu_memory_with_table(session->memory, regions, message->fds, n, &session->next_memory);
-	return r < 0 ? bad_memory(session, r) : publish(session, session->memory->n_slots > 0);
+	if (session->postcopy && !table->n_regions)
+		return vhu_session_bases_acked(session);
+	for (uint32_t i = 0; i < table->n_regions; i++)
+		regions[i] = region_of(&table->regions[i]);
+	r = vhu_memory_with_table(session->memory, regions, message->fds, table->n_regions, &next);
+	if (r < 0)
+		return bad_memory(session, r);
+	return change(session, next, table->regions, table->n_regions,
+		      session->memory->n_slots > 0);
 }
 
 int vhu_handle_get_max_mem_slots(struct vhu_session *session, struct vhu_message *message)
@@ -89,35 +110,31 @@ int vhu_handle_get_max_mem_slots(struct vhu_session *session, struct vhu_message
 	return 0;
 }
 
-static struct vhu_memory_region single_region(const struct vhu_message *message)
-{
-	const struct vhu_wire_region *from = &message->payload.region.region;
-
-	return (struct vhu_memory_region){
-		.gpa = from->gpa,
-		.size = from->size,
-		.uaddr = from->uaddr,
-		.mmap_offset = from->mmap_offset,
-	};
-}
-
+/* The short form, without an fd, is in postcopy the front-end's ack of all regions told so far. */
 int vhu_handle_add_mem_reg(struct vhu_session *session, struct vhu_message *message)
 {
-	struct vhu_memory_region region = single_region(message);
+	struct vhu_memory *old = session->told_memory ? session->told_memory : session->memory;
+	struct vhu_wire_region *wire = &message->payload.region.region;
+	struct vhu_memory_region region = region_of(wire);
+	struct vhu_memory *next;
 	int r;
 
-	/* The form without an fd is an answer of postcopy, which is not offered. */
 	if (!message->n_fds)
-		return -EINVAL;
-	r = vhu_memory_with_region(session->memory, &region, message->fds[0],
-				   &session->next_memory);
-	return r < 0 ? bad_memory(session, r) : publish(session, false);
+		return message->payload.u64 ? -EINVAL : vhu_session_bases_acked(session);
+	r = vhu_memory_with_region(old, &region, message->fds[0], &next);
+	return r < 0 ? bad_memory(session, r) : change(session, next, wire, 1, false);
 }
 
 int vhu_handle_rem_mem_reg(struct vhu_session *session, struct vhu_message *message)
 {
-	struct vhu_memory_region region = single_region(message);
-	int r = vhu_memory_without_region(session->memory, &region, &session->next_memory);
+	struct vhu_memory_region region = region_of(&message->payload.region.region);
+	int r;
 
-	return r < 0 ? bad_memory(session, r) : publish(session, true);
+	/* It would come back with those that wait for their ack. */
+	if (session->told_memory)
+		return -EBUSY;
+	r = vhu_memory_without_region(session->memory, &region, &session->next_memory);
+	if (r < 0)
+		return bad_memory(session, r);
+	return vhu_session_replace_memory(session, vhu_session_step_result);
 }

@@ -22,6 +22,10 @@ int vhu_handle_get_max_mem_slots(struct vhu_session *session, struct vhu_message
 int vhu_handle_add_mem_reg(struct vhu_session *session, struct vhu_message *message);
 int vhu_handle_rem_mem_reg(struct vhu_session *session, struct vhu_message *message);
 
+int vhu_handle_postcopy_advise(struct vhu_session *session, struct vhu_message *message);
+int vhu_handle_postcopy_listen(struct vhu_session *session, struct vhu_message *message);
+int vhu_handle_postcopy_end(struct vhu_session *session, struct vhu_message *message);
+
 int vhu_handle_set_log_base(struct vhu_session *session, struct vhu_message *message);
 int vhu_handle_set_log_fd(struct vhu_session *session, struct vhu_message *message);
 
@@ -73,6 +77,17 @@ int vhu_session_drain_rings(struct vhu_session *session, uint64_t rings,
 void vhu_session_deactivate_ring(struct vhu_job *job);
 /* handle_memory.c: every ring gets session->next_memory, the device too; then after. */
 int vhu_session_publish_memory(struct vhu_session *session, vhu_step_fn after);
+/* The same, once no request is in flight that points into the map there is. */
+int vhu_session_replace_memory(struct vhu_session *session, vhu_step_fn after);
+/*
+ * handle_postcopy.c: the answer is the message, its regions with the addresses where next (taken)
+ * has them mapped; the front-end's ack makes next the map. Between the two nobody touches it.
+ */
+int vhu_session_tell_bases(struct vhu_session *session, struct vhu_memory *next,
+			   struct vhu_wire_region *regions, unsigned n);
+int vhu_session_bases_acked(struct vhu_session *session);
+/* The session is lost: nobody waits for memory any more. */
+void vhu_session_lose_postcopy(struct vhu_session *session);
 /* handle_log.c: the map has the log that LOG_ALL and SET_LOG_BASE ask for; then after. */
 int vhu_session_apply_log(struct vhu_session *session, vhu_step_fn after);
 /* handle_iotlb.c: -EINVAL when a ring behind an IOMMU would have nobody to ask. */

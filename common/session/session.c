@@ -45,6 +45,9 @@ static const vhu_handler_fn handlers[VHU_FRONTEND_REQUEST_END] = {
 	[VHU_SET_VRING_ENDIAN] = vhu_handle_set_vring_endian,
 	[VHU_GET_CONFIG] = vhu_handle_get_config,
 	[VHU_SET_CONFIG] = vhu_handle_set_config,
+	[VHU_POSTCOPY_ADVISE] = vhu_handle_postcopy_advise,
+	[VHU_POSTCOPY_LISTEN] = vhu_handle_postcopy_listen,
+	[VHU_POSTCOPY_END] = vhu_handle_postcopy_end,
 	[VHU_GPU_SET_SOCKET] = vhu_handle_gpu_set_socket,
 	[VHU_RESET_DEVICE] = vhu_handle_reset_device,
 	[VHU_VRING_KICK] = vhu_handle_vring_kick,
@@ -231,6 +234,7 @@ static void begin_close(struct vhu_session *session, int error)
 	session->close_error = error;
 	vhu_source_remove(session->source);
 	session->source = NULL;
+	vhu_session_lose_postcopy(session);
 	if (vhu_loop_add_timer(session->loop, unblock_again, session, &session->unblock_timer) == 0)
 		unblock_again(session, 0);
 	if (session->awaits_transfer)
@@ -439,6 +443,7 @@ int vhu_session_new(struct vhu_device *device, struct vhu_loop *loop, int fd,
 	session->closed_data = data;
 	session->reply.fd = -1;
 	session->log_fd = -1;
+	session->userfault = (struct vhu_userfault){ .fd = -1, .empty_fd = -1 };
 	vhu_receiver_init(&session->receiver);
 	jobs_init(session);
 	r = vhu_fd_set_nonblock(fd, true);

@@ -13,6 +13,7 @@
 #include "common/backend/slots.h"
 #include "common/backend/vring.h"
 #include "common/backend/worker.h"
+#include "common/memory/userfault.h"
 #include "common/session/session.h"
 #include "common/wire/message.h"
 #include "common/wire/request.h"
@@ -71,6 +72,9 @@ struct vhu_session {
 	struct vhu_memory *memory;
 	struct vhu_memory *next_memory; /* of the change under way */
 	struct vhu_memory *no_memory;	/* the empty map, for the end */
+	struct vhu_userfault userfault; /* from POSTCOPY_ADVISE on */
+	bool postcopy;			/* from POSTCOPY_LISTEN to POSTCOPY_END */
+	struct vhu_memory *told_memory; /* in postcopy: not to be touched before the ack; or NULL */
 	struct vhu_dirty_log *log;	/* SET_LOG_BASE's, a reference; NULL: none yet */
 	int log_fd;			/* SET_LOG_FD's, owned; -1 none */
 	bool reset_seen;		/* RESET_DEVICE since the rings last stopped */

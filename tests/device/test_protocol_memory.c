@@ -174,7 +174,7 @@ static void stray_fd_of_removal_is_closed(void **state)
 	scene_io(scene, &scene->driver);
 }
 
-/* The answer of postcopy, which is not offered. */
+/* The ack of postcopy, outside of one. */
 static void short_add_mem_reg_is_refused(void **state)
 {
 	struct scene *scene = *state;
