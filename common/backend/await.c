@@ -2,6 +2,7 @@
 #include <assert.h>
 
 #include "common/backend/await_priv.h"
+#include "common/base/fd.h"
 #include "common/base/num.h"
 
 static struct vhu_await_entry *at(struct vhu_await *await, unsigned i)
@@ -43,16 +44,17 @@ bool vhu_await_expire(struct vhu_await *await, uint64_t now_ns, struct vhu_await
 	return false;
 }
 
-uint64_t vhu_await_deadline_ns(const struct vhu_await *await)
+void vhu_await_set_timer(struct vhu_await *await, struct vhu_source *timer)
 {
-	uint64_t next_ns = UINT64_MAX;
+	uint64_t next_ns = UINT64_MAX, now_ns = vhu_now_ns();
 
-	for (unsigned i = 0; i < await->n; i++) {
-		const struct vhu_await_entry *entry =
-			&await->entries[(await->first + i) % VHU_AWAIT_MAX];
-
-		if (!entry->given_up)
-			next_ns = min_u64(next_ns, entry->deadline_ns);
-	}
-	return next_ns;
+	for (unsigned i = 0; i < await->n; i++)
+		if (!at(await, i)->given_up)
+			next_ns = min_u64(next_ns, at(await, i)->deadline_ns);
+	if (next_ns == UINT64_MAX)
+		next_ns = 0;
+	if (next_ns == await->timer_ns)
+		return;
+	await->timer_ns = next_ns;
+	vhu_source_set_timer(timer, next_ns ? max_u64(next_ns, now_ns + 1) - now_ns : 0);
 }

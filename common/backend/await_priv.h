@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/base/loop.h"
+
 #define VHU_AWAIT_MAX 256
 
 struct vhu_await_entry {
@@ -24,6 +26,7 @@ struct vhu_await_entry {
 struct vhu_await {
 	struct vhu_await_entry entries[VHU_AWAIT_MAX];
 	unsigned first, n;
+	uint64_t timer_ns; /* what the timer is set to, or 0 */
 };
 
 static inline bool vhu_await_is_full(const struct vhu_await *await)
@@ -38,7 +41,7 @@ bool vhu_await_first(const struct vhu_await *await, struct vhu_await_entry *ret_
 void vhu_await_drop_first(struct vhu_await *await);
 /* Gives up one whose time is over: true, and what it was. */
 bool vhu_await_expire(struct vhu_await *await, uint64_t now_ns, struct vhu_await_entry *ret_entry);
-/* When the next one will be over; UINT64_MAX: nobody waits. */
-uint64_t vhu_await_deadline_ns(const struct vhu_await *await);
+/* Sets the timer to when the next one will be over. */
+void vhu_await_set_timer(struct vhu_await *await, struct vhu_source *timer);
 
 #endif

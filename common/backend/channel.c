@@ -39,7 +39,6 @@ struct vhu_channel {
 	struct vhu_source *source;
 	bool socket_is_full;
 	struct vhu_source *timer; /* of the answer that is due first */
-	uint64_t timer_ns;	  /* what it is set to */
 	struct vhu_receiver receiver;
 	struct notices {
 		uint32_t request;
@@ -195,18 +194,10 @@ static void finish_call(struct vhu_channel *channel, struct vhu_channel_call *ca
 
 static void set_timer(struct vhu_channel *channel)
 {
-	uint64_t deadline_ns, now_ns;
-
 	pthread_mutex_lock(&channel->mutex);
-	deadline_ns = vhu_await_deadline_ns(&channel->await);
+	if (channel->timer)
+		vhu_await_set_timer(&channel->await, channel->timer);
 	pthread_mutex_unlock(&channel->mutex);
-	if (!channel->timer || deadline_ns == channel->timer_ns)
-		return;
-	now_ns = vhu_now_ns();
-	channel->timer_ns = deadline_ns;
-	vhu_source_set_timer(channel->timer, deadline_ns == UINT64_MAX
-						     ? 0
-						     : max_u64(deadline_ns, now_ns + 1) - now_ns);
 }
 
 /* A notice is answered, or will not be. */
@@ -327,7 +318,6 @@ int vhu_channel_new(struct vhu_loop *main_loop, int fd, struct vhu_channel **ret
 	atomic_init(&channel->refs, 1);
 	channel->loop = main_loop;
 	channel->fd = fd;
-	channel->timer_ns = UINT64_MAX;
 	channel->notices[0].request = VHU_BACKEND_VRING_CALL;
 	channel->notices[1].request = VHU_BACKEND_VRING_ERR;
 	channel->flush_call.fn = flush_posted;
