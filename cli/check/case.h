@@ -84,6 +84,7 @@ int check_list_valid(const char *list);
 extern const struct check_group check_framing, check_features, check_protocol, check_memory,
 	check_states, check_split, check_config, check_reset, check_reconnect, check_hostile,
 	check_blk, check_blk_write, check_rng,
-	check_packed, check_order, check_postcopy, check_log;
+	check_packed, check_order, check_postcopy, check_log, check_iotlb, check_transfer,
+	check_channel;
 
 #endif

@@ -148,7 +148,7 @@ static void the_log_begins_at_its_offset(struct check *check)
 static void log_ring(struct check *check, bool on, uint64_t gpa)
 {
 	expect_call(check, vhu_driver_log(&check->ring, on, gpa),
-		    on ? "SET_VRING_ADDR with the log flag" : "SET_VRING_ADDR without the log flag");
+		    on ? "SET_VRING_ADDR with the log flag" : "SET_VRING_ADDR without log flag");
 }
 
 static void the_used_ring_is_marked(struct check *check)
