@@ -248,7 +248,10 @@ static int blk_start(struct vhu_device *device, unsigned queue, unsigned size)
 	return vhu_blk_hold(blk_of(device));
 }
 
-/* The machine that the guest goes to does not see what only our page cache has. */
+/*
+ * As QEMU flushes its own disks when the guest is stopped: it may go on on a machine that does not
+ * see our page cache.
+ */
 static void blk_drain(struct vhu_device *device, unsigned queue, enum vhu_drain_reason reason)
 {
 	struct vhu_blk *blk = blk_of(device);
@@ -256,11 +259,12 @@ static void blk_drain(struct vhu_device *device, unsigned queue, enum vhu_drain_
 	int r;
 
 	(void)queue;
-	if (reason != VHU_DRAIN_STOP || !migrates(blk) || blk->disk.read_only || io->fd < 0)
+	if (reason != VHU_DRAIN_STOP || blk->disk.read_only || io->fd < 0 ||
+	    (blk->disk.unsafe && !migrates(blk)))
 		return;
-	r = vhu_blk_flush(&io->flush, io->fd);
+	r = vhu_blk_flush_unasked(&io->flush, io->fd);
 	if (r < 0)
-		vhu_error("%s: what the guest wrote before it migrates is not all on disk: %s",
+		vhu_error("%s: what the guest wrote before it stopped is not all on disk: %s",
 			  blk->image.path, strerror(-r));
 }
 

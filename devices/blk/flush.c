@@ -36,22 +36,42 @@ static void sync_once(struct vhu_blk_flush *flush, int fd)
 	pthread_cond_broadcast(&flush->done_cond);
 }
 
-int vhu_blk_flush(struct vhu_blk_flush *flush, int fd)
+/* With the mutex held. */
+static int wait_for_next(struct vhu_blk_flush *flush, int fd)
 {
-	uint64_t wanted;
-	int r = 0;
-
-	pthread_mutex_lock(&flush->mutex);
 	/* One that is under way may have passed over our last write: the one after it is ours. */
-	wanted = flush->begun + 1;
+	uint64_t wanted = flush->begun + 1;
+
 	while (flush->done < wanted) {
 		if (flush->begun == flush->done)
 			sync_once(flush, fd);
 		else
 			pthread_cond_wait(&flush->done_cond, &flush->mutex);
 	}
-	if (flush->failed >= wanted)
-		r = flush->error;
+	return flush->failed >= wanted ? flush->error : 0;
+}
+
+int vhu_blk_flush(struct vhu_blk_flush *flush, int fd)
+{
+	int r;
+
+	pthread_mutex_lock(&flush->mutex);
+	r = wait_for_next(flush, fd);
+	if (r == 0)
+		r = flush->owed;
+	flush->owed = 0;
+	pthread_mutex_unlock(&flush->mutex);
+	return r;
+}
+
+int vhu_blk_flush_unasked(struct vhu_blk_flush *flush, int fd)
+{
+	int r;
+
+	pthread_mutex_lock(&flush->mutex);
+	r = wait_for_next(flush, fd);
+	if (r < 0)
+		flush->owed = r;
 	pthread_mutex_unlock(&flush->mutex);
 	return r;
 }

@@ -135,12 +135,36 @@ static void the_shared_one_fails(void **state)
 	run((const int[]){ 0, ENOSPC }, 2, 0, -ENOSPC);
 }
 
+/* The file system tells of an error once, and then it was not the guest who heard of it. */
+static void one_that_nobody_asked_for_fails(void **state)
+{
+	struct vhu_blk_flush flush;
+
+	(void)state;
+	vhu_blk_flush_init(&flush);
+	sem_init(&gate, 0, 6);
+	atomic_store(&n_calls, 0);
+	memset(errors, 0, sizeof(errors));
+	errors[0] = EIO;
+	errors[4] = ENOSPC;
+	assert_int_equal(vhu_blk_flush_unasked(&flush, -1), -EIO);
+	assert_int_equal(vhu_blk_flush_unasked(&flush, -1), 0);
+	assert_int_equal(vhu_blk_flush(&flush, -1), -EIO);
+	assert_int_equal(vhu_blk_flush(&flush, -1), 0);
+	assert_int_equal(vhu_blk_flush(&flush, -1), -ENOSPC);
+	assert_int_equal(vhu_blk_flush(&flush, -1), 0);
+	assert_int_equal(atomic_load(&n_calls), 6);
+	sem_destroy(&gate);
+	vhu_blk_flush_finish(&flush);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(later_ones_share),
 		cmocka_unit_test(the_first_fails),
 		cmocka_unit_test(the_shared_one_fails),
+		cmocka_unit_test(one_that_nobody_asked_for_fails),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
