@@ -85,6 +85,6 @@ extern const struct check_group check_framing, check_features, check_protocol, c
 	check_states, check_split, check_config, check_reset, check_reconnect, check_hostile,
 	check_blk, check_blk_write, check_rng,
 	check_packed, check_order, check_postcopy, check_log, check_iotlb, check_transfer,
-	check_channel;
+	check_channel, check_inflight;
 
 #endif

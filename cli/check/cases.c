@@ -16,6 +16,7 @@ const struct check_group *const check_groups[] = {
 	&check_split,
 	&check_packed,
 	&check_order,
+	&check_inflight,
 	&check_postcopy,
 	&check_log,
 	&check_iotlb,
