@@ -10,9 +10,16 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/num.h"
-#include "tests/device/dirty_log.h"
+#include "common/frontend/log.h"
 #include "tests/device/disk.h"
 
+#define PAGE 4096ull
+#define LOG_PROTOCOL (VHU_FRONTEND_PROTOCOL_FEATURES | VHU_BIT(VHU_PROTOCOL_F_LOG_SHMFD))
+/* A bit for each page of the guest's 64 MiB, and of as much behind it. */
+#define LOG_BYTES (2 * (64ull << 20) / PAGE / 8)
+/* Outside guest memory, and inside the log. */
+#define USED_LOG_GPA ((64ull << 20) + 512)
+#define USED_BYTES (6 + 8 * RING_SIZE)
 #define AREA_BYTES 16384u
 #define N_AREAS 16u
 
@@ -22,7 +29,8 @@
  */
 struct writer {
 	struct scene *scene;
-	struct dirty_log *log;
+	struct vhu_frontend_log log;
+	uint8_t taken[LOG_BYTES]; /* the marks that it has taken out */
 	pthread_t thread;
 	pthread_mutex_t lock;  /* held while it writes to memory */
 	bool stop;	       /* atomic */
@@ -48,6 +56,18 @@ static void fill_image(const struct scene *scene)
 	free(data);
 }
 
+static void take_mark(struct writer *w, uint64_t gpa)
+{
+	if (vhu_frontend_log_take(&w->log, gpa))
+		w->taken[gpa / PAGE / 8] |= (uint8_t)(1u << gpa / PAGE % 8);
+}
+
+static bool is_marked(const struct writer *w, uint64_t gpa)
+{
+	return vhu_frontend_log_has(&w->log, gpa) ||
+	       w->taken[gpa / PAGE / 8] >> gpa / PAGE % 8 & 1;
+}
+
 /* A device that fills a buffer, or a disk that reads into two of them and a status. */
 static int add_request(struct writer *w, unsigned i)
 {
@@ -63,7 +83,7 @@ static int add_request(struct writer *w, unsigned i)
 
 	*header = (struct virtio_blk_outhdr){ .sector = htole64((uint64_t)rand() % 1024) };
 	for (uint64_t gpa = area; gpa < area + AREA_BYTES; gpa += PAGE)
-		take_mark(w->log, gpa);
+		take_mark(w, gpa);
 	w->requests[i] = (struct request){
 		.generation = __atomic_load_n(&w->generation, __ATOMIC_ACQUIRE),
 		.gpa = area + at,
@@ -71,8 +91,7 @@ static int add_request(struct writer *w, unsigned i)
 		.busy = true,
 	};
 	w->n_busy++;
-	return vhu_driver_add(&w->scene->driver, &buffers[!is_disk], is_disk, is_disk ? 2 : 1,
-				    i);
+	return vhu_driver_add(&w->scene->driver, &buffers[!is_disk], is_disk, is_disk ? 2 : 1, i);
 }
 
 /* A request that began and ended while the log was on. */
@@ -87,7 +106,7 @@ static void check_request(struct writer *w, struct request *request, uint32_t us
 		return;
 	w->n_checked++;
 	for (uint64_t gpa = request->gpa; gpa / PAGE <= last / PAGE; gpa += PAGE)
-		w->n_unmarked += !is_marked(w->log, gpa);
+		w->n_unmarked += !vhu_frontend_log_has(&w->log, gpa);
 }
 
 static int write_some(struct writer *w)
@@ -123,11 +142,13 @@ static void *run_writer(void *data)
 	return NULL;
 }
 
-static void writer_begin(struct writer *w, struct scene *scene, struct dirty_log *log)
+static void writer_begin(struct writer *w, struct scene *scene)
 {
 	struct vhu_guest *guest = &scene->frontend.guest;
 
-	*w = (struct writer){ .scene = scene, .log = log };
+	*w = (struct writer){ .scene = scene };
+	assert_int_equal(vhu_frontend_log_init(&w->log, guest, LOG_BYTES, PAGE), 0);
+	assert_int_equal(vhu_frontend_set_log(&scene->frontend, &w->log), 0);
 	w->areas = vhu_guest_alloc(guest, N_AREAS * AREA_BYTES, PAGE);
 	w->headers = vhu_guest_alloc(guest, N_AREAS * sizeof(struct virtio_blk_outhdr), PAGE);
 	assert_non_null(w->headers.host);
@@ -149,10 +170,10 @@ static void writer_end(struct writer *w)
 static void toggle(struct writer *w)
 {
 	__atomic_fetch_add(&w->generation, w->generation % 2, __ATOMIC_SEQ_CST);
-	log_all(w->scene, false);
+	assert_int_equal(vhu_frontend_set_logging(&w->scene->frontend, false), 0);
 	sleep_ms((unsigned)rand() % 3);
-	log_all(w->scene, true);
-	log_used(w->scene, true);
+	assert_int_equal(vhu_frontend_set_logging(&w->scene->frontend, true), 0);
+	assert_int_equal(vhu_driver_log(&w->scene->driver, true, USED_LOG_GPA), 0);
 	__atomic_fetch_add(&w->generation, 1, __ATOMIC_SEQ_CST);
 	sleep_ms((unsigned)rand() % 5);
 }
@@ -167,21 +188,32 @@ static bool is_within(uint64_t gpa, uint64_t start, uint64_t len)
 	return gpa >= start && gpa - start < len;
 }
 
-/* What only the driver writes. */
+static bool is_packed(const struct writer *w)
+{
+	return w->scene->frontend.acked_features & VHU_BIT(VHU_F_RING_PACKED);
+}
+
+/* What only the driver writes; a packed ring's descriptors are written by both, again and again. */
 static bool is_drivers(const struct writer *w, uint64_t gpa)
 {
 	const struct vhu_driver *driver = &w->scene->driver;
-	uint64_t table_bytes = sizeof(struct vring_desc) * VHU_DRIVER_TABLE * RING_SIZE;
+	uint64_t desc_bytes = sizeof(struct vring_desc);
 
-	return is_within(gpa, driver->desc_gpa, RING_SIZE * sizeof(struct vring_desc)) ||
-	       is_within(gpa, driver->avail_gpa, sizeof(uint16_t) * (RING_SIZE + 3)) ||
-	       is_within(gpa, driver->tables_gpa, table_bytes) ||
+	if (!is_packed(w) && is_within(gpa, driver->desc_gpa, RING_SIZE * desc_bytes))
+		return true;
+	return is_within(gpa, driver->avail_gpa, is_packed(w) ? 4 : 2 * (RING_SIZE + 3)) ||
+	       is_within(gpa, driver->tables_gpa, RING_SIZE * VHU_DRIVER_TABLE * desc_bytes) ||
 	       is_within(gpa, w->headers.gpa, w->headers.len);
 }
 
-static bool is_used_ring(const struct writer *w, uint64_t gpa)
+/* A used ring is marked where it was said to be, all else where it lies. */
+static uint64_t marked_at(const struct writer *w, uint64_t gpa)
 {
-	return is_within(gpa, w->scene->driver.used_gpa, USED_BYTES);
+	uint64_t used_gpa = w->scene->driver.used_gpa;
+
+	if (!is_packed(w) && is_within(gpa, used_gpa, USED_BYTES))
+		return USED_LOG_GPA + (gpa - used_gpa);
+	return gpa;
 }
 
 /* Each byte that is not what it was, and that the program has written, lies on a marked page. */
@@ -194,34 +226,39 @@ static unsigned check_memory(const struct writer *w, const uint8_t *before)
 		if (before[gpa] == now[gpa] || is_drivers(w, gpa))
 			continue;
 		n_changed++;
-		if (is_used_ring(w, gpa))
-			assert_true(is_marked(w->log, USED_LOG_GPA + gpa -
-							      w->scene->driver.used_gpa));
-		else
-			assert_true(is_marked(w->log, gpa) || was_taken(w->log, gpa));
+		assert_true(is_marked(w, marked_at(w, gpa)));
 	}
 	return n_changed;
+}
+
+/* The descriptors lie on a page, the rest of the ring on the next. */
+static void start_ring(struct scene *scene)
+{
+	scene_negotiate_bits(scene, VHU_FRONTEND_FEATURES, LOG_PROTOCOL);
+	scene->frontend.guest.regions[0].used_bytes = PAGE - RING_SIZE * sizeof(struct vring_desc);
+	scene_driver(scene, &scene->driver, 0);
+	scene->has_driver = true;
+	assert_int_equal(vhu_driver_start(&scene->driver), 0);
 }
 
 static void what_is_written_is_marked(void **state)
 {
 	struct scene *scene = *state;
-	struct dirty_log log;
 	struct writer w;
 	uint8_t *before;
 
 	if (scene->target->image_bytes)
 		fill_image(scene);
-	log_begin(scene, &log);
-	writer_begin(&w, scene, &log);
+	start_ring(scene);
+	writer_begin(&w, scene);
 	before = malloc(memory_bytes(scene));
 	for (unsigned i = 0; i < 60; i++)
 		toggle(&w);
 	pthread_mutex_lock(&w.lock);
 	w.generation += 2; /* of what is in flight nothing can be said */
 	/* In this order: what is marked late was written before the copy. */
-	memset(log.taken, 0, sizeof(log.taken));
-	memset(log.bits, 0, LOG_BYTES);
+	memset(w.taken, 0, sizeof(w.taken));
+	vhu_frontend_log_clear(&w.log);
 	memcpy(before, scene->frontend.guest.regions[0].host, memory_bytes(scene));
 	pthread_mutex_unlock(&w.lock);
 	sleep_ms(200);
@@ -229,7 +266,7 @@ static void what_is_written_is_marked(void **state)
 	assert_int_equal(vhu_driver_stop(&scene->driver), 0);
 	assert_true(check_memory(&w, before) > 0);
 	free(before);
-	log_close(&log);
+	vhu_frontend_log_finish(&w.log);
 }
 
 int main(int argc, char **argv)

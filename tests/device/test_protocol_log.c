@@ -1,63 +1,100 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The dirty log (vhost-user, Migration): what is refused, and when it counts. */
 #include <string.h>
-#include <unistd.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "common/base/cleanup.h"
 #include "common/base/num.h"
-#include "tests/device/dirty_log.h"
+#include "common/frontend/log.h"
+#include "tests/device/harness.h"
+
+#define PAGE 4096ull
+#define LOG_PROTOCOL (VHU_FRONTEND_PROTOCOL_FEATURES | VHU_BIT(VHU_PROTOCOL_F_LOG_SHMFD))
+/* A bit for each page of the guest's 64 MiB, and of as much behind it. */
+#define LOG_BYTES (2 * (64ull << 20) / PAGE / 8)
+#define LOG_OFFSET PAGE
+/* Outside guest memory, and inside the log. */
+#define USED_LOG_GPA ((64ull << 20) + 512)
+#define USED_BYTES (6 + 8 * RING_SIZE)
+
+static void open_log(struct scene *scene, struct vhu_frontend_log *log)
+{
+	assert_int_equal(vhu_frontend_log_init(log, &scene->frontend.guest, LOG_BYTES, LOG_OFFSET),
+			 0);
+}
+
+static int set_log_base(struct scene *scene, int fd, uint64_t size, uint64_t offset)
+{
+	const struct vhu_log_base base = { .size = size, .offset = offset };
+
+	return vhu_frontend_call(&scene->frontend, VHU_SET_LOG_BASE, &base, sizeof(base), &fd, 1,
+				 NULL);
+}
+
+static void log_all(struct scene *scene, bool on)
+{
+	assert_int_equal(vhu_frontend_set_logging(&scene->frontend, on), 0);
+}
+
+/* A ring that runs, and a log that the program knows. */
+static void log_begin(struct scene *scene, struct vhu_frontend_log *log)
+{
+	open_log(scene, log);
+	scene_ring_bits(scene, VHU_FRONTEND_FEATURES, LOG_PROTOCOL);
+	assert_int_equal(vhu_frontend_set_log(&scene->frontend, log), 0);
+}
 
 /* What a device writes of a packed ring is marked where it lies, and no log address is needed. */
 static uint64_t used_mark(const struct scene *scene)
 {
-	bool packed = scene->frontend.acked_features & VHU_BIT(VHU_F_RING_PACKED);
-
-	return packed ? scene->driver.desc_gpa : USED_LOG_GPA;
+	return scene->frontend.acked_features & VHU_BIT(VHU_F_RING_PACKED) ?
+		       scene->driver.desc_gpa :
+		       USED_LOG_GPA;
 }
 
 static void nothing_is_marked_when_off(void **state)
 {
 	struct scene *scene = *state;
-	struct dirty_log log;
+	struct vhu_frontend_log log;
 
 	log_begin(scene, &log);
 	scene_io(scene, &scene->driver);
-	log_used(scene, true);
+	assert_int_equal(vhu_driver_log(&scene->driver, true, USED_LOG_GPA), 0);
 	scene_io(scene, &scene->driver);
-	assert_int_equal(count_marks(&log), 0);
+	assert_int_equal(vhu_frontend_log_count(&log), 0);
 	log_all(scene, true);
 	scene_io(scene, &scene->driver);
-	assert_true(is_marked(&log, scene->buffers[scene->target->n_readable].gpa));
-	assert_true(is_marked(&log, used_mark(scene)));
+	assert_true(vhu_frontend_log_has(&log, scene->buffers[scene->target->n_readable].gpa));
+	assert_true(vhu_frontend_log_has(&log, used_mark(scene)));
 	log_all(scene, false);
-	memset(log.bits, 0, LOG_BYTES);
+	vhu_frontend_log_clear(&log);
 	for (unsigned i = 0; i < 20; i++)
 		scene_io(scene, &scene->driver);
 	assert_int_equal(vhu_driver_stop(&scene->driver), 0);
-	assert_int_equal(count_marks(&log), 0);
-	log_close(&log);
+	assert_int_equal(vhu_frontend_log_count(&log), 0);
+	vhu_frontend_log_finish(&log);
 }
 
 /* QEMU does so when the guest gets more memory: the old one is read once more after the answer. */
 static void a_new_log_replaces_the_old_one(void **state)
 {
 	struct scene *scene = *state;
-	struct dirty_log old, new;
+	struct vhu_frontend_log old, new;
 
 	log_begin(scene, &old);
 	log_all(scene, true);
 	scene_io(scene, &scene->driver);
-	log_open(&new);
-	use_log(scene, &new);
-	assert_true(count_marks(&old) > 0);
-	assert_int_equal(count_marks(&new), 0);
-	memset(old.bits, 0, LOG_BYTES);
+	open_log(scene, &new);
+	assert_int_equal(vhu_frontend_set_log(&scene->frontend, &new), 0);
+	assert_true(vhu_frontend_log_count(&old) > 0);
+	assert_int_equal(vhu_frontend_log_count(&new), 0);
+	vhu_frontend_log_clear(&old);
 	scene_io(scene, &scene->driver);
-	assert_int_equal(count_marks(&old), 0);
-	assert_true(count_marks(&new) > 0);
-	log_close(&old);
-	log_close(&new);
+	assert_int_equal(vhu_frontend_log_count(&old), 0);
+	assert_true(vhu_frontend_log_count(&new) > 0);
+	vhu_frontend_log_finish(&old);
+	vhu_frontend_log_finish(&new);
 }
 
 static void regions_added_later_are_logged(void **state)
@@ -66,7 +103,7 @@ static void regions_added_later_are_logged(void **state)
 	struct vhu_frontend *frontend = &scene->frontend;
 	struct vhu_guest_buffer *buffer = &scene->buffers[scene->target->n_readable];
 	struct vhu_guest_region *added;
-	struct dirty_log log;
+	struct vhu_frontend_log log;
 	int number;
 
 	log_begin(scene, &log);
@@ -78,9 +115,9 @@ static void regions_added_later_are_logged(void **state)
 	buffer->gpa = added->wire.gpa + PAGE + 8;
 	buffer->host = added->host + PAGE + 8;
 	scene_io(scene, &scene->driver);
-	assert_true(is_marked(&log, buffer->gpa));
-	assert_false(is_marked(&log, added->wire.gpa));
-	log_close(&log);
+	assert_true(vhu_frontend_log_has(&log, buffer->gpa));
+	assert_false(vhu_frontend_log_has(&log, added->wire.gpa));
+	vhu_frontend_log_finish(&log);
 }
 
 static void bad_logs_are_refused(void **state)
@@ -95,7 +132,7 @@ static void bad_logs_are_refused(void **state)
 	struct vhu_frontend *frontend = &scene->frontend;
 	uint64_t address = 0x7f0000000000;
 	cleanup_fd int event = make_eventfd(0, 0);
-	struct dirty_log log;
+	struct vhu_frontend_log log;
 	unsigned n_fds;
 
 	log_begin(scene, &log);
@@ -108,9 +145,9 @@ static void bad_logs_are_refused(void **state)
 						   sizeof(address), NULL, 0, NULL));
 	assert_int_equal(scene_fds(scene), n_fds);
 	/* The log that there was is still the one. */
-	memset(log.bits, 0, LOG_BYTES);
+	vhu_frontend_log_clear(&log);
 	scene_io(scene, &scene->driver);
-	assert_true(count_marks(&log) > 0);
+	assert_true(vhu_frontend_log_count(&log) > 0);
 
 	/* Who does not ask for an answer must not go on as if there were a log. */
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -122,7 +159,7 @@ static void bad_logs_are_refused(void **state)
 	}
 	scene_negotiate(scene);
 	expect_refused(frontend, set_log_base(scene, log.fd, LOG_BYTES, LOG_OFFSET));
-	log_close(&log);
+	vhu_frontend_log_finish(&log);
 }
 
 /* vhost-user, VHOST_USER_SET_LOG_BASE: with LOG_SHMFD a reply, whether or not it is asked for. */
@@ -132,7 +169,7 @@ static void the_log_is_always_confirmed(void **state)
 	struct scene *scene = *state;
 	struct vhu_frontend *frontend = &scene->frontend;
 	struct vhu_message reply;
-	struct dirty_log log;
+	struct vhu_frontend_log log;
 
 	log_begin(scene, &log);
 	for (unsigned i = 0; i < 2; i++) {
@@ -145,44 +182,40 @@ static void the_log_is_always_confirmed(void **state)
 		vhu_message_finish(&reply);
 		assert_int_equal(vhu_frontend_sync(frontend), 0); /* and only once */
 	}
-	log_close(&log);
+	vhu_frontend_log_finish(&log);
 }
 
 static void a_used_ring_outside_the_log_is_refused(void **state)
 {
+	static const uint64_t last = LOG_BYTES * 8 * PAGE - USED_BYTES;
 	static const uint64_t bad[] = {
-		LOG_BYTES * 8 * PAGE, LOG_BYTES * 8 * PAGE - USED_BYTES + 1, UINT64_MAX,
-		UINT64_MAX - 100, 1ull << 63,
+		last + 1, LOG_BYTES * 8 * PAGE, UINT64_MAX, UINT64_MAX - 100, 1ull << 63,
 	};
 	struct scene *scene = *state;
-	struct dirty_log log;
+	struct vhu_frontend_log log;
 
 	log_begin(scene, &log);
 	log_all(scene, true);
-	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		expect_refused(&scene->frontend, set_used_log(scene, VHU_VRING_ADDR_LOG, bad[i]));
-		/* Without the flag it is any number. */
-		assert_int_equal(set_used_log(scene, 0, bad[i]), 0);
-	}
-	assert_int_equal(set_used_log(scene, VHU_VRING_ADDR_LOG,
-				      LOG_BYTES * 8 * PAGE - USED_BYTES), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		expect_refused(&scene->frontend, vhu_driver_log(&scene->driver, true, bad[i]));
+	assert_int_equal(vhu_driver_log(&scene->driver, true, last), 0);
 	scene_io(scene, &scene->driver);
-	assert_true(is_marked(&log, LOG_BYTES * 8 * PAGE - USED_BYTES));
+	assert_true(vhu_frontend_log_has(&log, last));
 	/* One that was set before there was a log ends the session when it is used. */
 	scene_ring_bits(scene, VHU_FRONTEND_FEATURES, LOG_PROTOCOL);
-	assert_int_equal(set_used_log(scene, VHU_VRING_ADDR_LOG, UINT64_MAX - 100), 0);
-	use_log(scene, &log);
+	assert_int_equal(vhu_driver_log(&scene->driver, true, UINT64_MAX - 100), 0);
+	assert_int_equal(vhu_frontend_set_log(&scene->frontend, &log), 0);
 	log_all(scene, true);
 	assert_true(scene_add(scene, &scene->driver, 0) >= 0);
 	assert_true(vhu_driver_kick(&scene->driver) >= 0);
 	scene_expect_closed(scene);
-	log_close(&log);
+	vhu_frontend_log_finish(&log);
 }
 
 static void a_log_too_small_ends_the_session(void **state)
 {
 	struct scene *scene = *state;
-	struct dirty_log log;
+	struct vhu_frontend_log log;
 
 	log_begin(scene, &log);
 	assert_int_equal(set_log_base(scene, log.fd, 1, 0), 0);
@@ -192,13 +225,13 @@ static void a_log_too_small_ends_the_session(void **state)
 	assert_true(scene_add(scene, &scene->driver, 0) >= 0);
 	assert_true(vhu_driver_kick(&scene->driver) >= 0);
 	scene_expect_closed(scene);
-	log_close(&log);
+	vhu_frontend_log_finish(&log);
 }
 
 static void a_log_cut_short_ends_the_session(void **state)
 {
 	struct scene *scene = *state;
-	struct dirty_log log;
+	struct vhu_frontend_log log;
 
 	log_begin(scene, &log);
 	log_all(scene, true);
@@ -207,7 +240,7 @@ static void a_log_cut_short_ends_the_session(void **state)
 	assert_true(scene_add(scene, &scene->driver, 0) >= 0);
 	assert_true(vhu_driver_kick(&scene->driver) >= 0);
 	scene_expect_closed(scene);
-	log_close(&log);
+	vhu_frontend_log_finish(&log);
 }
 
 static int set_log_fd(struct scene *scene, int fd)
@@ -220,25 +253,25 @@ static void changes_of_the_log_are_told(void **state)
 	struct scene *scene = *state;
 	cleanup_fd int first = make_eventfd(0, EFD_NONBLOCK);
 	cleanup_fd int second = make_eventfd(0, EFD_NONBLOCK);
-	struct dirty_log log;
+	struct vhu_frontend_log log;
 	uint64_t count;
 
-	log_open(&log);
+	open_log(scene, &log);
 	scene_ring_bits(scene, VHU_FRONTEND_FEATURES, LOG_PROTOCOL);
 	expect_refused(&scene->frontend, set_log_fd(scene, log.fd));
 	assert_int_equal(set_log_fd(scene, first), 0);
-	use_log(scene, &log);
+	assert_int_equal(vhu_frontend_set_log(&scene->frontend, &log), 0);
 	scene_io(scene, &scene->driver);
 	assert_int_equal(read(first, &count, sizeof(count)), -1);
 	log_all(scene, true);
 	scene_io(scene, &scene->driver);
 	assert_int_equal(read(first, &count, sizeof(count)), sizeof(count));
 	assert_int_equal(set_log_fd(scene, second), 0);
-	memset(log.bits, 0, LOG_BYTES);
+	vhu_frontend_log_clear(&log);
 	scene_io(scene, &scene->driver);
 	assert_int_equal(read(first, &count, sizeof(count)), -1);
 	assert_int_equal(read(second, &count, sizeof(count)), sizeof(count));
-	log_close(&log);
+	vhu_frontend_log_finish(&log);
 }
 
 /* Nobody waits for who does not read it, blocking or not. */
@@ -246,16 +279,16 @@ static void a_full_log_fd_holds_up_nobody(void **state)
 {
 	struct scene *scene = *state;
 	cleanup_fd int fd = make_eventfd(UINT64_MAX - 1, 0);
-	struct dirty_log log;
+	struct vhu_frontend_log log;
 
 	log_begin(scene, &log);
 	assert_int_equal(set_log_fd(scene, fd), 0);
 	log_all(scene, true);
 	scene_io(scene, &scene->driver);
-	memset(log.bits, 0, LOG_BYTES);
+	vhu_frontend_log_clear(&log);
 	scene_io(scene, &scene->driver);
 	assert_int_equal(vhu_driver_stop(&scene->driver), 0);
-	log_close(&log);
+	vhu_frontend_log_finish(&log);
 }
 
 int main(int argc, char **argv)
