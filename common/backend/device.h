@@ -39,7 +39,7 @@ enum vhu_drain_reason {
 	VHU_DRAIN_STOP,		  /* GET_VRING_BASE */
 	VHU_DRAIN_RESET,	  /* RESET_DEVICE */
 	VHU_DRAIN_SESSION_GONE,	  /* the front-end closed, or the program ends */
-	VHU_DRAIN_MEMORY_REMOVED, /* the ring goes on afterwards with another memory map */
+	VHU_DRAIN_MEMORY_REMOVED, /* or by an IOMMU; the ring goes on afterwards */
 };
 
 struct vhu_device_ops {

@@ -73,8 +73,8 @@ struct vhu_vring {
 
 /*
  * For devices, on the ring's worker. pop: the next request or NULL (nothing there, the pass has had
- * its share, the ring is stopping or broken): then return from handle_event. The chain is the
- * device's until push.
+ * its share, the ring waits for the guest's IOMMU, is stopping or broken): then return from
+ * handle_event. The chain is the device's until push.
  */
 struct vhu_vring *vhu_device_vring(struct vhu_device *device, unsigned queue);
 struct vhu_chain *vhu_vring_pop(struct vhu_vring *vring);
