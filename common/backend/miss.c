@@ -78,6 +78,18 @@ static void ask(struct vhu_vring *vring)
 			     r == 0 ? vring->worker->miss_patience_ns : RETRY_NS);
 }
 
+/* What was asked for on the old one may never have been read. */
+void vhu_vring_set_channel(struct vhu_vring *vring, struct vhu_channel *channel)
+{
+	struct vhu_channel *old = vring->channel;
+
+	vring->channel = channel ? vhu_channel_ref(channel) : NULL;
+	vhu_channel_unref(old);
+	vring->asked_sent = false;
+	if (vring->asked.access)
+		ask(vring);
+}
+
 static void waited(void *data, uint32_t events)
 {
 	struct vhu_vring *vring = data;

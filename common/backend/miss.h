@@ -14,7 +14,7 @@
 #include "common/wire/payload.h"
 
 /* How long a ring waits for an answer before it is broken. */
-#define VHU_MISS_PATIENCE_NS (10 * NS_PER_SEC)
+#define VHU_MISS_PATIENCE_NS (30 * NS_PER_SEC)
 
 /* Made at first use; NULL when there is no memory. */
 struct vhu_iotlb *vhu_worker_iotlb(struct vhu_worker *worker);
@@ -26,6 +26,8 @@ struct vhu_iotlb *vhu_worker_iotlb(struct vhu_worker *worker);
 int vhu_worker_iotlb_told(struct vhu_worker *worker, const struct vhu_iotlb_msg *msg);
 void vhu_vring_look_again(struct vhu_vring *vring);
 
+/* What misses are sent on; NULL for none. A reference is taken. */
+void vhu_vring_set_channel(struct vhu_vring *vring, struct vhu_channel *channel);
 /* The queue has missed an address. */
 void vhu_vring_park(struct vhu_vring *vring);
 /* The ring stops: what was asked for is not waited for any more. */

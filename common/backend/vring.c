@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#include "common/backend/channel.h"
 #include "common/backend/miss.h"
 #include "common/backend/slots.h"
 #include "common/backend/worker.h"
@@ -145,14 +144,6 @@ static const char *why_not_started(int error)
 	default:
 		return strerror(-error);
 	}
-}
-
-void vhu_vring_set_channel(struct vhu_vring *vring, struct vhu_channel *channel)
-{
-	struct vhu_channel *old = vring->channel;
-
-	vring->channel = channel ? vhu_channel_ref(channel) : NULL;
-	vhu_channel_unref(old);
 }
 
 int vhu_vring_start(struct vhu_vring *vring, struct vhu_memory *memory)

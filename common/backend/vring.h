@@ -95,8 +95,6 @@ void vhu_vring_finish(struct vhu_vring *vring);
 int vhu_vring_start(struct vhu_vring *vring, struct vhu_memory *memory);
 /* On the worker: after kick_fd changed. Returns 0 or negative errno of epoll_ctl. */
 int vhu_vring_watch_kick(struct vhu_vring *vring);
-/* On the worker: what IOTLB misses are sent on; NULL for none. A reference is taken. */
-void vhu_vring_set_channel(struct vhu_vring *vring, struct vhu_channel *channel);
 /* On the worker: enabled or disabled; looks at the ring at once. */
 void vhu_vring_set_active(struct vhu_vring *vring, bool active);
 /* On the worker: no further pop; the errand is done when nothing is in flight. */

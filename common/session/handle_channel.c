@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "common/backend/channel.h"
+#include "common/backend/miss.h"
 #include "common/session/handlers_priv.h"
 #include "common/session/session_priv.h"
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "common/backend/miss.h"
 #include "common/base/cleanup.h"
 #include "common/base/log.h"
 #include "common/base/num.h"

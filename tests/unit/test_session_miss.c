@@ -66,7 +66,7 @@ static void misses_are_answered_late_to_two_workers(void **state)
 	misses_are_answered_late(true);
 }
 
-/* The second would be a fault in the guest's eyes, if it came when the page is the guest's again. */
+/* A second answer may come when the page is the guest's again: a fault in its eyes. */
 static void a_page_is_asked_for_once(void **state)
 {
 	struct vhu_guest_buffer buffers[2];
