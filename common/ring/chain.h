@@ -7,6 +7,7 @@
  * reads, then what it may write (virtio 1.3, 2.7.4.2).
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
@@ -21,8 +22,10 @@ struct vhu_chain {
 			  device's own per-request array */
 	uint32_t n_readable;
 	uint32_t n_writable;
-	uint16_t span; /* packed: descriptors of the ring that it takes */
-	uint16_t turn; /* with IN_ORDER: when it was popped */
+	uint16_t span;	/* packed: descriptors of the ring that it takes */
+	uint16_t turn;	/* with IN_ORDER: when it was popped */
+	uint16_t entry; /* packed: where the in-flight record has it */
+	bool again;	/* it was in flight when the ring started */
 	size_t readable_bytes;
 	size_t writable_bytes;
 	struct iovec *iov;	/* readable first, then writable; valid until push */

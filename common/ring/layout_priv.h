@@ -24,10 +24,14 @@ struct vhu_ring_layout {
 	struct vhu_ring_area desc;
 	struct vhu_ring_area driver;
 	struct vhu_ring_area device;
+	struct vhu_ring_area record; /* a queue's region of the in-flight record */
 	bool power_of_two; /* what the size must be */
 	uint32_t initial_base;
 
-	/* The areas are known: sets the indices. Returns 0, or -EINVAL for a base out of range. */
+	/*
+	 * The areas are known: sets the indices. Returns 0, -EINVAL for a base out of range, or as
+	 * vhu_inflight_*_recover().
+	 */
 	int (*start)(struct vhu_virtqueue *q, uint32_t base);
 	uint32_t (*base)(const struct vhu_virtqueue *q);
 	bool (*is_new)(const struct vhu_virtqueue *q);

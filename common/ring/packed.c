@@ -10,35 +10,15 @@
 #include "common/base/num.h"
 #include "common/memory/access.h"
 #include "common/ring/descriptor_priv.h"
+#include "common/ring/inflight_priv.h"
+#include "common/ring/packed_priv.h"
 
 static_assert(sizeof(struct vring_packed_desc) == DESCRIPTOR_BYTES, "virtio 1.3, 2.8.13");
 static_assert(sizeof(struct vring_packed_desc_event) == 4, "virtio 1.3, 2.8.14");
 
-#define AVAIL (1u << VRING_PACKED_DESC_F_AVAIL)
-#define USED (1u << VRING_PACKED_DESC_F_USED)
 #define EVENT_FLAGS 3u /* the others are reserved (virtio 1.3, 2.8.14) */
 
-/*
- * A place in the ring is an offset and the wrap counter of the lap, as it is in the event
- * suppression structures and in SET_VRING_BASE (vhost-user, Vring descriptor indices for packed
- * virtqueues), which has the next used place in its upper half.
- */
-#define WRAP (1u << VRING_PACKED_EVENT_F_WRAP_CTR)
 #define INITIAL_BASE (WRAP | WRAP << 16)
-
-static inline uint32_t offset_of(uint16_t place)
-{
-	return place & ~WRAP;
-}
-
-static inline uint16_t move_on(const struct vhu_virtqueue *q, uint16_t place, uint32_t n)
-{
-	uint32_t offset = offset_of(place) + n;
-
-	if (offset < q->size)
-		return (uint16_t)(place + n);
-	return (uint16_t)((offset - q->size) | (~place & WRAP));
-}
 
 static inline uint16_t move_back(const struct vhu_virtqueue *q, uint16_t place, uint32_t n)
 {
@@ -59,17 +39,14 @@ static inline uint32_t room(const struct vhu_virtqueue *q)
 	return q->size - (uint32_t)distance(q, q->used_published, q->next_avail);
 }
 
-/* The AVAIL and USED flags of a descriptor that is available on that lap (virtio 1.3, 2.8.1). */
-static inline uint16_t flags_available(uint16_t place)
-{
-	return place & WRAP ? AVAIL : USED;
-}
-
 /* Both places must be in the ring, and the next available one 0 to size after the used one. */
 static int packed_start(struct vhu_virtqueue *q, uint32_t base)
 {
+	int err = q->inflight ? vhu_inflight_packed_recover(q, &base) : 0;
 	int32_t in_flight;
 
+	if (err)
+		return err;
 	q->next_avail = (uint16_t)base;
 	q->next_used = q->used_published = (uint16_t)(base >> 16);
 	in_flight = distance(q, q->next_used, q->next_avail);
@@ -149,6 +126,14 @@ static inline int gather_table(struct vhu_virtqueue *q, struct vhu_gather *g,
 	return err;
 }
 
+static inline int gather_descriptor(struct vhu_virtqueue *q, struct vhu_gather *g,
+				    struct descriptor desc, bool follows)
+{
+	if (desc.fourth & VRING_DESC_F_INDIRECT)
+		return gather_table(q, g, desc, follows);
+	return gather_add(q, g, desc.addr, desc.len, desc.fourth & VRING_DESC_F_WRITE);
+}
+
 /*
  * Reads the list of descriptors at next_avail. One that is malformed is read to its end too: the
  * last descriptor has the buffer id, and the next list is behind it. So the end must be found, and
@@ -170,17 +155,43 @@ static int read_list(struct vhu_virtqueue *q, struct vhu_chain *chain)
 		}
 		desc = descriptor_read(&ring[at]);
 		at = at + 1 == q->size ? 0 : at + 1;
-		if (err)
-			continue;
-		if (desc.fourth & VRING_DESC_F_INDIRECT)
-			err = gather_table(q, &g, desc, n > 1);
-		else
-			err = gather_add(q, &g, desc.addr, desc.len,
-					 desc.fourth & VRING_DESC_F_WRITE);
+		if (q->inflight)
+			vhu_inflight_packed_add(q, desc);
+		if (!err)
+			err = gather_descriptor(q, &g, desc, n > 1);
 	} while (desc.fourth & VRING_DESC_F_NEXT);
 	chain->head = desc.third;
 	chain->span = (uint16_t)n;
 	return err ? err : gather_end(q, &g);
+}
+
+/* The same from the in-flight record: in the ring there may be used descriptors in its place. */
+static int read_recorded_list(struct vhu_virtqueue *q, struct vhu_chain *chain)
+{
+	uint16_t entry = chain->entry;
+	struct descriptor desc = { 0 };
+	struct vhu_gather g;
+	int err = 0;
+
+	gather_begin(&g, chain);
+	chain->span = q->inflight->links[entry].num;
+	for (uint32_t n = 0; n < chain->span; n++) {
+		desc = vhu_inflight_packed_read(q, &entry);
+		if (!err)
+			err = gather_descriptor(q, &g, desc, n > 0);
+	}
+	chain->head = desc.third;
+	return err ? err : gather_end(q, &g);
+}
+
+static struct vhu_chain *pop_again(struct vhu_virtqueue *q)
+{
+	struct vhu_chain *chain = chain_get(q);
+
+	if (!chain)
+		return NULL;
+	chain->entry = inflight_pop_again(q, chain);
+	return read_recorded_list(q, chain) ? chain_refused(q, chain) : chain;
 }
 
 static struct vhu_chain *packed_pop(struct vhu_virtqueue *q)
@@ -188,6 +199,8 @@ static struct vhu_chain *packed_pop(struct vhu_virtqueue *q)
 	struct vhu_chain *chain;
 	int err;
 
+	if (inflight_has_again(q))
+		return pop_again(q);
 	if (!q->n_seen && !packed_has_news(q))
 		return NULL;
 	chain = chain_get(q);
@@ -200,6 +213,8 @@ static struct vhu_chain *packed_pop(struct vhu_virtqueue *q)
 	}
 	q->next_avail = move_on(q, q->next_avail, chain->span);
 	q->n_seen -= chain->span;
+	if (q->inflight)
+		vhu_inflight_packed_take(q, chain);
 	return err ? chain_refused(q, chain) : chain;
 }
 
@@ -207,6 +222,8 @@ static void packed_unpop(struct vhu_virtqueue *q, const struct vhu_chain *chain)
 {
 	q->next_avail = move_back(q, q->next_avail, chain->span);
 	q->n_seen += chain->span;
+	if (q->inflight)
+		vhu_inflight_packed_give_back(q, chain);
 }
 
 /*
@@ -227,6 +244,8 @@ static void packed_push(struct vhu_virtqueue *q, const struct vhu_chain *chain, 
 	else
 		vhu_store_le16(&desc->flags, flags);
 	q->next_used = move_on(q, q->next_used, chain->span);
+	if (q->inflight)
+		inflight_pushed(q, chain->entry);
 }
 
 /* Marks what was written to the ring, where it lies in guest memory (vhost-user, Migration). */
@@ -237,7 +256,7 @@ static void log_written(const struct vhu_virtqueue *q, const void *at, size_t le
 }
 
 /* All from one place to another: the used descriptors are somewhere among them. */
-static void log_descriptors(const struct vhu_virtqueue *q, uint16_t from, uint16_t to)
+void vhu_packed_log(const struct vhu_virtqueue *q, uint16_t from, uint16_t to)
 {
 	const struct vring_packed_desc *ring = q->desc;
 	uint32_t n = (uint32_t)distance(q, from, to);
@@ -257,9 +276,13 @@ static bool packed_publish(struct vhu_virtqueue *q)
 
 	if (q->next_used == old)
 		return false;
+	if (q->inflight)
+		vhu_inflight_packed_link(q, old, q->next_used);
 	vhu_store_release_le16(&ring[offset_of(old)].flags, q->first_used_flags);
+	if (q->inflight)
+		vhu_inflight_packed_clear(q, q->next_used);
 	if (q->memory->log)
-		log_descriptors(q, old, q->next_used);
+		vhu_packed_log(q, old, q->next_used);
 	q->used_published = q->next_used;
 	q->signalled = true;
 	/* The driver stores its wish and then looks at the flags (virtio 1.3, 2.8.22). */
@@ -309,6 +332,7 @@ const struct vhu_ring_layout vhu_ring_packed = {
 	.driver = { .fixed_bytes = 4, .align_bytes = 4, .access = VHU_ACCESS_READ },
 	.device = { .fixed_bytes = 4, .align_bytes = 4, .access = VHU_ACCESS_BOTH },
 	.initial_base = INITIAL_BASE,
+	.record = { .fixed_bytes = 32, .entry_bytes = 32 },
 	.start = packed_start,
 	.base = packed_base,
 	.is_new = packed_is_new,

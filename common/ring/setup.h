@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "common/memory/iotlb.h"
+#include "common/ring/inflight.h"
 
 #define VHU_VIRTQUEUE_MAX_SIZE 32768 /* virtio 1.3, 2.7, 2.8 */
 
@@ -25,6 +26,7 @@ struct vhu_virtqueue_setup {
 	bool log_device;       /* what is written to the ring is logged; split: at log_gpa */
 	uint64_t log_gpa;
 	struct vhu_iotlb *iotlb; /* borrowed; NULL: no IOMMU */
+	struct vhu_inflight_region inflight;
 };
 
 /* The bytes from log_gpa on that may be marked; packed: none, it marks where it writes. */

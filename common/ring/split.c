@@ -8,6 +8,7 @@
 
 #include "common/memory/access.h"
 #include "common/ring/descriptor_priv.h"
+#include "common/ring/inflight_priv.h"
 
 static_assert(sizeof(struct vring_desc) == 16, "virtio 1.3, 2.7.5");
 static_assert(sizeof(struct vring_used_elem) == 8, "virtio 1.3, 2.7.8");
@@ -18,6 +19,10 @@ static int split_start(struct vhu_virtqueue *q, uint32_t base)
 {
 	const struct vring_used *used = q->device;
 
+	int err = q->inflight ? vhu_inflight_split_recover(q, &base) : 0;
+
+	if (err)
+		return err;
 	if (base > UINT16_MAX)
 		return -EINVAL;
 	q->next_avail = q->avail_seen = (uint16_t)base;
@@ -108,6 +113,8 @@ static void split_push(struct vhu_virtqueue *q, const struct vhu_chain *chain, u
 	elem->id = htole32(chain->head);
 	elem->len = htole32(written);
 	q->next_used++;
+	if (q->inflight)
+		inflight_pushed(q, chain->head);
 }
 
 /*
@@ -126,12 +133,25 @@ static inline void prefetch(const struct vhu_virtqueue *q)
 	__builtin_prefetch(&desc[head & mask]);
 }
 
+/* What was in flight when the ring started; its entry in the available ring may be another's. */
+static struct vhu_chain *pop_again(struct vhu_virtqueue *q)
+{
+	struct vhu_chain *chain = chain_get(q);
+
+	if (!chain)
+		return NULL;
+	chain->head = inflight_pop_again(q, chain);
+	return read_chain(q, chain) ? chain_refused(q, chain) : chain;
+}
+
 static struct vhu_chain *split_pop(struct vhu_virtqueue *q)
 {
 	const struct vring_avail *avail = q->driver;
 	struct vhu_chain *chain;
 	uint16_t head;
 
+	if (inflight_has_again(q))
+		return pop_again(q);
 	if (q->next_avail == q->avail_seen && !split_has_news(q))
 		return NULL;
 	head = vhu_load_le16(&avail->ring[q->next_avail & (q->size - 1)]);
@@ -145,13 +165,16 @@ static struct vhu_chain *split_pop(struct vhu_virtqueue *q)
 	chain->head = head;
 	prefetch(q);
 	q->next_avail++;
+	if (q->inflight)
+		inflight_split_take(q, chain);
 	return read_chain(q, chain) ? chain_refused(q, chain) : chain;
 }
 
 static void split_unpop(struct vhu_virtqueue *q, const struct vhu_chain *chain)
 {
-	(void)chain;
 	q->next_avail--;
+	if (q->inflight)
+		inflight_split_give_back(q, chain->head);
 }
 
 /* The entries from old to new; what was pushed and is never published nobody reads. */
@@ -176,7 +199,11 @@ static bool split_publish(struct vhu_virtqueue *q)
 
 	if (new == old)
 		return false;
+	if (q->inflight)
+		vhu_inflight_split_link(q);
 	vhu_store_release_le16(&used->idx, new);
+	if (q->inflight)
+		vhu_inflight_split_clear(q, new);
 	if (q->memory->log)
 		log_entries(q, old, new);
 	q->used_published = new;
@@ -226,6 +253,7 @@ const struct vhu_ring_layout vhu_ring_split = {
 		    .access = VHU_ACCESS_READ },
 	.device = { .fixed_bytes = 6, .entry_bytes = 8, .align_bytes = 4,
 		    .access = VHU_ACCESS_BOTH },
+	.record = { .fixed_bytes = 16, .entry_bytes = 16 },
 	.power_of_two = true,
 	.start = split_start,
 	.base = split_base,

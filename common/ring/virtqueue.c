@@ -9,6 +9,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/num.h"
 #include "common/ring/iommu.h"
+#include "common/ring/inflight_priv.h"
 #include "common/ring/layout_priv.h"
 
 /*
@@ -109,6 +110,7 @@ int vhu_virtqueue_start(struct vhu_virtqueue *q, const struct vhu_virtqueue_setu
 {
 	struct vhu_virtqueue next = {
 		.layout = layout_of(setup),
+		.memory = memory,
 		.setup = *setup,
 		.size = setup->size,
 		.event_idx = setup->features & 1ull << VIRTIO_RING_F_EVENT_IDX,
@@ -125,12 +127,16 @@ int vhu_virtqueue_start(struct vhu_virtqueue *q, const struct vhu_virtqueue_setu
 	    (next.layout->power_of_two && !is_pow2(setup->size)))
 		return -EINVAL;
 	next.max_segments = next.max_chain + REGION_CROSSINGS;
-	err = next.blind ? 0 : begin(&next, memory);
+	err = vhu_inflight_attach(&next);
+	if (!err)
+		err = next.blind ? 0 : begin(&next, memory);
 	if (!err)
 		err = allocate(&next);
-	if (err)
+	if (err) {
+		vhu_inflight_detach(&next);
 		return err;
-	next.memory = vhu_memory_ref(memory);
+	}
+	vhu_memory_ref(memory);
 	*q = next;
 	return 0;
 }
@@ -143,6 +149,7 @@ void vhu_virtqueue_stop(struct vhu_virtqueue *q)
 	if (q->setup.iotlb)
 		vhu_virtqueue_forget_areas(q);
 	munmap(q->chains, q->arena_bytes);
+	vhu_inflight_detach(q);
 	vhu_memory_unref(q->memory);
 	q->memory = NULL;
 	q->chains = q->free = NULL;
@@ -202,6 +209,15 @@ bool vhu_virtqueue_is_new(const struct vhu_virtqueue *q)
 	return q->device && q->layout->is_new(q);
 }
 
+static void put_back(struct vhu_virtqueue *q, struct vhu_chain *chain)
+{
+	if (q->inflight && chain->again)
+		q->inflight->n_again_popped--;
+	else
+		q->layout->unpop(q, chain);
+	chain_put(q, chain);
+}
+
 /* Gives a malformed chain back to the driver; or to the ring when it is not its turn, or a miss. */
 static bool give_back(struct vhu_virtqueue *q, struct vhu_chain *chain)
 {
@@ -210,10 +226,10 @@ static bool give_back(struct vhu_virtqueue *q, struct vhu_chain *chain)
 	if (is_next) {
 		q->malformed++;
 		q->layout->push(q, chain, 0);
+		chain_put(q, chain);
 	} else {
-		q->layout->unpop(q, chain);
+		put_back(q, chain);
 	}
-	chain_put(q, chain);
 	return is_next;
 }
 
@@ -236,10 +252,9 @@ struct vhu_chain *vhu_virtqueue_pop(struct vhu_virtqueue *q)
 
 void vhu_virtqueue_unpop(struct vhu_virtqueue *q, struct vhu_chain *chain)
 {
-	q->layout->unpop(q, chain);
+	put_back(q, chain);
 	if (q->in_order)
 		q->turn--;
-	chain_put(q, chain);
 }
 
 void vhu_virtqueue_push(struct vhu_virtqueue *q, struct vhu_chain *chain, uint32_t written)

@@ -53,6 +53,7 @@ struct vhu_virtqueue {
 	uint32_t max_chain;	   /* descriptors of one table */
 	uint32_t max_segments;	   /* of one chain; overflow has so many for each of chains */
 	struct vhu_memory *memory; /* a reference; NULL: not started */
+	struct vhu_inflight_tracker *inflight; /* inflight_priv.h; NULL: nothing is recorded */
 	const char *why_broken;	   /* for the log; a constant text */
 	const char *why_malformed; /* of the last one; a constant text */
 	uint64_t malformed; /* chains pushed back for being malformed; counts up, never reset */
@@ -69,8 +70,9 @@ void vhu_virtqueue_init(struct vhu_virtqueue *q);
 /*
  * Translates the addresses, allocates what the size needs and reads the used index. With an IOMMU
  * the first pop does so, if the addresses are known by then. Returns 0; -EINVAL (size 0, too large,
- * or not a power of two, unless packed; an area misaligned; base out of range);
- * -EFAULT (an area does not lie inside one region); -ENOMEM. Takes a reference to memory.
+ * or not a power of two, unless packed; an area misaligned; base out of range); -EFAULT (an area is
+ * not inside one region); -EBADMSG (the in-flight record is not of this ring); -ENOMEM. Takes a
+ * reference to memory.
  */
 int vhu_virtqueue_start(struct vhu_virtqueue *q, const struct vhu_virtqueue_setup *setup,
 			struct vhu_memory *memory);
