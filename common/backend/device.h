@@ -37,6 +37,7 @@ enum vhu_locking {
 
 enum vhu_drain_reason {
 	VHU_DRAIN_STOP,		  /* GET_VRING_BASE */
+	VHU_DRAIN_SUSPEND,	  /* the same, but chains may be left: vhu_vring_leave() */
 	VHU_DRAIN_RESET,	  /* RESET_DEVICE */
 	VHU_DRAIN_SESSION_GONE,	  /* the front-end closed, or the program ends */
 	VHU_DRAIN_MEMORY_REMOVED, /* or by an IOMMU; the ring goes on afterwards */
@@ -160,8 +161,8 @@ struct vhu_device_ops {
 	bool (*poll)(struct vhu_device *device, unsigned worker_idx);
 	/*
 	 * Optional; default: nothing is ever in flight between two calls of handle_event.
-	 * worker. No further pop will succeed; every chain that was popped is to be pushed, now
-	 * or soon: the front-end waits for it.
+	 * worker. No further pop will succeed; every chain that was popped is to be pushed (or
+	 * left, where reason allows it), now or soon: the front-end waits for it.
 	 */
 	void (*drain)(struct vhu_device *device, unsigned queue, enum vhu_drain_reason reason);
 	/*

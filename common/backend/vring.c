@@ -59,6 +59,13 @@ void vhu_vring_push(struct vhu_vring *vring, struct vhu_chain *chain, uint32_t w
 		check_drained(vring);
 }
 
+void vhu_vring_leave(struct vhu_vring *vring, struct vhu_chain *chain)
+{
+	vhu_virtqueue_leave(&vring->queue, chain);
+	if (vring->draining)
+		check_drained(vring);
+}
+
 void vhu_vring_notify(struct vhu_vring *vring)
 {
 	if (!vring->live || !vhu_virtqueue_publish(&vring->queue))
@@ -139,11 +146,27 @@ static const char *why_not_started(int error)
 	switch (error) {
 	case -EFAULT:
 		return "its addresses do not lie in guest memory";
+	case -EBADMSG:
+		return "its in-flight record is damaged";
 	case -EINVAL:
 		return "its size, base or alignment is not one of its layout";
 	default:
 		return strerror(-error);
 	}
+}
+
+static int start_queue(struct vhu_vring *vring, struct vhu_memory *memory)
+{
+	int r = vhu_virtqueue_start(&vring->queue, &vring->setup, memory);
+
+	if (r < 0)
+		vhu_vring_break(vring, why_not_started(r));
+	else if (vring->setup.inflight.record && !vring->queue.inflight)
+		vhu_log_limited(&vring->log_limit, VHU_LOG_WARNING,
+				"%s: queue %u has more entries than the in-flight record: what is "
+				"in flight when the program is killed may be lost",
+				vring->device->ops->name, vring->index);
+	return r;
 }
 
 int vhu_vring_start(struct vhu_vring *vring, struct vhu_memory *memory)
@@ -156,16 +179,27 @@ int vhu_vring_start(struct vhu_vring *vring, struct vhu_memory *memory)
 		vhu_vring_break(vring, "no memory for its IOTLB");
 		return -ENOMEM;
 	}
-	r = vhu_virtqueue_start(&vring->queue, &vring->setup, memory);
-	if (r < 0) {
-		vhu_vring_break(vring, why_not_started(r));
+	r = start_queue(vring, memory);
+	if (r < 0)
 		return r;
-	}
 	vring->live = true;
 	vring->malformed_told = 0;
 	r = vhu_vring_watch_kick(vring);
 	if (r < 0)
 		vhu_vring_break(vring, "its kick fd cannot be watched");
+	return r;
+}
+
+int vhu_vring_restart(struct vhu_vring *vring, struct vhu_memory *memory)
+{
+	int r;
+
+	if (!vring->live)
+		return 0;
+	vring->setup.base = vhu_virtqueue_base(&vring->queue);
+	vhu_virtqueue_stop(&vring->queue);
+	r = start_queue(vring, memory);
+	vring->live = r == 0;
 	return r;
 }
 
@@ -175,6 +209,9 @@ static void begin(struct vhu_vring *vring)
 	if (vring->begun || !vring->live || vring->broken)
 		return;
 	vring->begun = true;
+	/* Who served it before may have died between showing what it had done and the call. */
+	if (!vhu_virtqueue_is_new(&vring->queue) && vring->call.fd >= 0)
+		vhu_notifier_signal(&vring->call);
 	if (vhu_device_start(vring->device, vring->index, vring->queue.size) < 0)
 		vhu_vring_break(vring, "the device cannot serve it");
 }
@@ -199,9 +236,30 @@ void vhu_vring_set_active(struct vhu_vring *vring, bool active)
 	vhu_worker_wake_ring(worker, vring->index);
 }
 
+/*
+ * Requests of the last run that are not popped yet are in flight, too: whoever goes on without the
+ * record would know nothing of them.
+ */
+static void take_up_last_run(struct vhu_vring *vring)
+{
+	uint32_t left = vhu_virtqueue_n_again(&vring->queue), before;
+
+	do {
+		before = left;
+		if (!left || !vring->active)
+			return;
+		vhu_vring_process(vring);
+		left = vhu_virtqueue_n_again(&vring->queue);
+	} while (left < before);
+}
+
 void vhu_vring_drain(struct vhu_vring *vring, enum vhu_drain_reason reason,
 		     struct vhu_errand *errand)
 {
+	if (reason == VHU_DRAIN_SUSPEND && !vring->queue.inflight)
+		reason = VHU_DRAIN_STOP;
+	if (reason == VHU_DRAIN_STOP)
+		take_up_last_run(vring);
 	vhu_vring_set_active(vring, false);
 	if (!vring->live) {
 		vhu_errand_done(errand, 0);

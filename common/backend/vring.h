@@ -83,6 +83,12 @@ void vhu_vring_unpop(struct vhu_vring *vring, struct vhu_chain *chain);
 /* written: bytes of the writable part that were written. */
 void vhu_vring_push(struct vhu_vring *vring, struct vhu_chain *chain, uint32_t written);
 /*
+ * In a drain with reason VHU_DRAIN_SUSPEND: gives up a chain that is not finished. Nothing of its
+ * work may touch guest memory or the backing any more; whoever serves the ring next does it again.
+ * With IN_ORDER: this one and all that were popped behind it.
+ */
+void vhu_vring_leave(struct vhu_vring *vring, struct vhu_chain *chain);
+/*
  * Shows pushed requests to the driver and calls it if it wants. Done by the framework during
  * and after handle_event; a device calls it when it pushes from elsewhere.
  */
@@ -93,6 +99,8 @@ void vhu_vring_init(struct vhu_vring *vring, struct vhu_device *device, unsigned
 void vhu_vring_finish(struct vhu_vring *vring);
 /* On the worker: takes the ring up; returns 0, or negative errno with the ring broken. */
 int vhu_vring_start(struct vhu_vring *vring, struct vhu_memory *memory);
+/* On the worker, drained: goes on where it is, by what setup says now. Returns as start. */
+int vhu_vring_restart(struct vhu_vring *vring, struct vhu_memory *memory);
 /* On the worker: after kick_fd changed. Returns 0 or negative errno of epoll_ctl. */
 int vhu_vring_watch_kick(struct vhu_vring *vring);
 /* On the worker: enabled or disabled; looks at the ring at once. */

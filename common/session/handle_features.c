@@ -142,6 +142,7 @@ static int control_reset(struct vhu_session *session)
 static int step_reset(struct vhu_session *session)
 {
 	session->reset_seen = true;
+	vhu_session_forget_inflight(session);
 	return vhu_session_on_control(session, control_reset, vhu_session_step_result);
 }
 

@@ -213,7 +213,12 @@ int vhu_handle_get_vring_base(struct vhu_session *session, struct vhu_message *m
 	(void)message;
 	if (!vring->started)
 		return reply_base(session);
-	return vhu_session_stop_rings(session, VHU_BIT(vring->index), VHU_DRAIN_STOP, reply_base);
+	return vhu_session_stop_rings(session, VHU_BIT(vring->index),
+				      has_protocol_feature(session,
+							   VHU_PROTOCOL_F_GET_VRING_BASE_INFLIGHT)
+					      ? VHU_DRAIN_SUSPEND
+					      : VHU_DRAIN_STOP,
+				      reply_base);
 }
 
 /* Starting. */

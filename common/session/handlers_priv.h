@@ -29,6 +29,9 @@ int vhu_handle_postcopy_end(struct vhu_session *session, struct vhu_message *mes
 int vhu_handle_set_log_base(struct vhu_session *session, struct vhu_message *message);
 int vhu_handle_set_log_fd(struct vhu_session *session, struct vhu_message *message);
 
+int vhu_handle_get_inflight_fd(struct vhu_session *session, struct vhu_message *message);
+int vhu_handle_set_inflight_fd(struct vhu_session *session, struct vhu_message *message);
+
 int vhu_handle_set_vring_num(struct vhu_session *session, struct vhu_message *message);
 int vhu_handle_set_vring_addr(struct vhu_session *session, struct vhu_message *message);
 int vhu_handle_set_vring_base(struct vhu_session *session, struct vhu_message *message);
@@ -92,6 +95,8 @@ void vhu_session_lose_postcopy(struct vhu_session *session);
 int vhu_session_apply_log(struct vhu_session *session, vhu_step_fn after);
 /* handle_iotlb.c: -EINVAL when a ring behind an IOMMU would have nobody to ask. */
 int vhu_session_check_iommu(struct vhu_session *session);
+/* handle_inflight.c: no ring runs, and what was in flight is no longer to be done. */
+void vhu_session_forget_inflight(struct vhu_session *session);
 /* handle_features.c: tells the device what was acked; for vhu_session_on_control(). */
 int vhu_session_tell_acked(struct vhu_session *session);
 /* handle_vring.c: takes requests from those rings, which are started and enabled. */

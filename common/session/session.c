@@ -54,6 +54,8 @@ static const vhu_handler_fn handlers[VHU_FRONTEND_REQUEST_END] = {
 	[VHU_GET_MAX_MEM_SLOTS] = vhu_handle_get_max_mem_slots,
 	[VHU_ADD_MEM_REG] = vhu_handle_add_mem_reg,
 	[VHU_REM_MEM_REG] = vhu_handle_rem_mem_reg,
+	[VHU_GET_INFLIGHT_FD] = vhu_handle_get_inflight_fd,
+	[VHU_SET_INFLIGHT_FD] = vhu_handle_set_inflight_fd,
 	[VHU_SET_STATUS] = vhu_handle_set_status,
 	[VHU_GET_STATUS] = vhu_handle_get_status,
 	[VHU_GET_SHARED_OBJECT] = vhu_handle_get_shared_object,
@@ -284,6 +286,8 @@ static void torn_down(struct vhu_session *session)
 	vhu_memory_unref(session->memory);
 	vhu_memory_unref(session->no_memory);
 	vhu_dirty_log_unref(session->log);
+	if (session->inflight)
+		vhu_mapping_unref(session->inflight);
 	close_fd(&session->log_fd);
 	close_fd(&session->fd);
 	session->close_call.fn = end;
@@ -411,7 +415,7 @@ static void memory_faulted(void *data)
 	vhu_error("%s: %s; the session ends", session->device->ops->name,
 		  session->memory->health->unlogged ?
 			  "the dirty log is too small for a page that was written" :
-			  "guest memory or its dirty log is gone (the file was cut short)");
+			  "a file of the front-end's memory was cut short");
 	begin_close(session, -EFAULT);
 }
 

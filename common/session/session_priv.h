@@ -77,14 +77,14 @@ struct vhu_session {
 	struct vhu_memory *told_memory; /* in postcopy: not to be touched before the ack; or NULL */
 	struct vhu_dirty_log *log;	/* SET_LOG_BASE's, a reference; NULL: none yet */
 	int log_fd;			/* SET_LOG_FD's, owned; -1 none */
+	struct vhu_mapping *inflight, *old_inflight; /* SET_INFLIGHT_FD's; until all have left it */
 	bool reset_seen;		/* RESET_DEVICE since the rings last stopped */
 	bool silent_reset;		/* the start under way is a new driver's */
 
 	/* A step under way. */
 	unsigned outstanding;
 	int step_error; /* the first negative result */
-	vhu_step_fn next;
-	vhu_step_fn after; /* what follows the steps that several handlers share */
+	vhu_step_fn next, after; /* after: what follows the steps that several handlers share */
 	vhu_control_fn control;
 	uint64_t rings;			/* those the message is about */
 	enum vhu_drain_reason drain_reason;

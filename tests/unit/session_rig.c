@@ -137,6 +137,16 @@ static void finish_held(struct rig_device *d, unsigned queue)
 	vhu_vring_notify(vring);
 }
 
+static void leave_held(struct rig_device *d, unsigned queue)
+{
+	struct vhu_vring *vring = vhu_device_vring(&d->device, queue);
+	unsigned n = d->n_held[queue];
+
+	d->n_held[queue] = 0;
+	for (unsigned i = 0; i < n; i++)
+		vhu_vring_leave(vring, d->held[queue][i]);
+}
+
 static int handle_event(struct vhu_device *device, unsigned event_id, uint32_t epoll_events,
 			unsigned worker_idx)
 {
@@ -187,7 +197,9 @@ static void drain(struct vhu_device *device, unsigned queue, enum vhu_drain_reas
 	enter(device);
 	atomic_fetch_add(&d->n_drain, 1);
 	atomic_store(&d->last_reason, reason);
-	if (atomic_load(&d->drain_at_once))
+	if (reason == VHU_DRAIN_SUSPEND && atomic_load(&d->leaves))
+		leave_held(d, queue);
+	else if (atomic_load(&d->drain_at_once))
 		finish_held(d, queue);
 	leave(device);
 }

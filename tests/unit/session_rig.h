@@ -29,6 +29,7 @@ struct rig_device {
 	struct vhu_chain *held[RIG_QUEUES][RIG_HELD];
 	atomic_uint n_held[RIG_QUEUES];
 	atomic_bool drain_at_once;
+	atomic_bool leaves; /* what it holds stays in the in-flight record when it may */
 	atomic_bool slow; /* a request takes long */
 
 	atomic_uint n_reset, n_suspended, n_resumed, n_memory, n_start, n_drain, n_destroyed;
