@@ -16,20 +16,19 @@
 #include <linux/virtio_ring.h>
 
 #include "common/backend/device.h"
-#include "common/backend/vring.h"
+#include "common/backend/inband.h"
+#include "common/backend/shared.h"
+#include "common/base/cleanup.h"
 #include "common/base/log.h"
 #include "common/base/num.h"
 #include "common/session/session.h"
 #include "common/wire/message.h"
 #include "common/wire/request.h"
 #include "tests/fuzz/input.h"
+#include "tests/fuzz/session_device.h"
 
 #define GPA 0x100000ull
 #define UADDR 0x7f0000000000ull
-#define MEMORY_BYTES 0x20000ull
-#define N_QUEUES 2
-#define QUEUE_SIZE_MAX 64
-#define CONFIG_BYTES 16
 #define END_NS (20 * NS_PER_SEC)
 
 struct scene {
@@ -40,106 +39,14 @@ struct scene {
 	bool closed;
 	int fd; /* the front-end's end */
 	int kick_fd;
+	int channel_fd; /* the front-end's end of the device's channel, or -1 */
+	struct asked {
+		struct vhu_channel_call call;
+		bool open;
+	} asked[4];
 };
 
-static int memory_fd = -1;
 static char *guest;
-
-/* The device: echoes what it reads. */
-
-static unsigned num_queues(struct vhu_device *device)
-{
-	(void)device;
-	return N_QUEUES;
-}
-
-static unsigned max_queue_size(struct vhu_device *device)
-{
-	(void)device;
-	return QUEUE_SIZE_MAX;
-}
-
-static uint64_t features(struct vhu_device *device)
-{
-	(void)device;
-	return 1;
-}
-
-static unsigned queues_per_thread(struct vhu_device *device, uint64_t masks[VHU_MAX_WORKERS])
-{
-	(void)device;
-	for (unsigned i = 0; i < N_QUEUES; i++)
-		masks[i] = 1ull << i;
-	return N_QUEUES;
-}
-
-static int get_config(struct vhu_device *device, uint32_t offset, uint32_t size, uint8_t *buf)
-{
-	(void)device;
-	expect(range_fits(offset, size, VHU_CONFIG_MAX));
-	memset(buf, 1, offset < CONFIG_BYTES ? min_u64(size, CONFIG_BYTES - offset) : 0);
-	return 0;
-}
-
-static int set_config(struct vhu_device *device, uint32_t offset, uint32_t size,
-		      const uint8_t *buf, uint32_t flags)
-{
-	(void)device;
-	(void)buf;
-	(void)flags;
-	expect(range_fits(offset, size, VHU_CONFIG_MAX));
-	return offset + size <= CONFIG_BYTES ? 0 : -1;
-}
-
-static int get_shared_object(struct vhu_device *device, const uint8_t uuid[16], int *ret_fd)
-{
-	(void)device;
-	if (uuid[0] & 1)
-		return -1;
-	*ret_fd = dup(memory_fd);
-	return 0;
-}
-
-static int set_gpu_socket(struct vhu_device *device, int fd)
-{
-	(void)device;
-	close(fd);
-	return 0;
-}
-
-static int handle_event(struct vhu_device *device, unsigned event_id, uint32_t epoll_events,
-			unsigned worker_idx)
-{
-	struct vhu_vring *vring = vhu_device_vring(device, event_id);
-	struct vhu_chain *chain;
-
-	(void)epoll_events;
-	expect(worker_idx == event_id);
-	while ((chain = vhu_vring_pop(vring))) {
-		struct vhu_iov_cursor reader, writer;
-		char buf[256];
-		size_t n;
-
-		vhu_chain_reader(chain, &reader);
-		vhu_chain_writer(chain, &writer);
-		n = vhu_iov_write(&writer, buf, vhu_iov_read(&reader, buf, sizeof(buf)));
-		vhu_vring_push(vring, chain, (uint32_t)n);
-	}
-	return 0;
-}
-
-static const struct vhu_device_ops ops = {
-	.name = "fuzz",
-	.num_queues = num_queues,
-	.max_queue_size = max_queue_size,
-	.features = features,
-	.queues_per_thread = queues_per_thread,
-	.get_config = get_config,
-	.set_config = set_config,
-	.get_shared_object = get_shared_object,
-	.set_gpu_socket = set_gpu_socket,
-	.handle_event = handle_event,
-};
 
 /* The front-end. */
 
@@ -339,7 +246,9 @@ static void negotiate(struct scene *s)
 		.region = { .gpa = GPA, .size = MEMORY_BYTES, .uaddr = UADDR },
 	};
 
-	protocol &= ~(VHU_BIT(input_u8(s->in) % 64));
+	protocol &= ~VHU_BIT(input_u8(s->in) % 64);
+	if (input_u8(s->in) & 3)
+		protocol &= ~VHU_BIT(VHU_PROTOCOL_F_INBAND_NOTIFICATIONS);
 	bits &= ~(VHU_BIT(input_u8(s->in) % 64) | VHU_BIT(input_u8(s->in) % 64));
 	say(s, VHU_SET_PROTOCOL_FEATURES, &protocol, sizeof(protocol), -1);
 	say(s, VHU_SET_FEATURES, &bits, sizeof(bits), -1);
@@ -400,9 +309,99 @@ static void map_all(struct scene *s)
 	say(s, VHU_IOTLB_MSG, &update, sizeof(update), -1);
 }
 
+/* A channel that somebody reads, now and then. */
+static void open_channel(struct scene *s)
+{
+	int ends[2];
+
+	expect(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
+	say(s, VHU_SET_BACKEND_REQ_FD, NULL, 0, ends[0]);
+	close(ends[0]);
+	close_fd(&s->channel_fd);
+	s->channel_fd = ends[1];
+}
+
+static void answer(struct scene *s)
+{
+	uint64_t value = input_below(s->in, 3);
+	struct vhu_receiver receiver;
+	uint32_t request;
+
+	vhu_receiver_init(&receiver);
+	if (s->channel_fd >= 0 && vhu_receiver_read(&receiver, s->channel_fd) == 1) {
+		request = input_u8(s->in) & 7 ? receiver.message.header.request
+					      : input_below(s->in, VHU_BACKEND_REQUEST_END);
+		vhu_message_send(s->channel_fd, request, VHU_VERSION | VHU_FLAG_REPLY, &value,
+				 input_u8(s->in) & 7 ? sizeof(value) : 0, &memory_fd,
+				 input_u8(s->in) & 1, 0);
+	}
+	vhu_receiver_finish(&receiver);
+}
+
+static void asked_done(struct vhu_channel_call *call)
+{
+	struct asked *asked = container_of(call, struct asked, call);
+
+	expect(asked->open && (call->fd < 0 || call->result == 0));
+	asked->open = false;
+	close_fd(&call->fd);
+}
+
+/* What the device asks. A call is either refused or done once. */
+static void ask(struct scene *s)
+{
+	static const uint8_t uuid[16];
+	struct asked *asked = &s->asked[input_below(s->in, ARRAY_SIZE(s->asked))];
+	struct vhu_shmem_range range = { 1, 4096ull * input_below(s->in, 40), 4096 };
+	struct vhu_channel_call *call = asked->open ? NULL : &asked->call;
+	int r;
+
+	asked->call.done = asked_done;
+	switch (input_below(s->in, 5)) {
+	case 0:
+		r = call ? vhu_device_shared_object_lookup(s->device, uuid, call) : -1;
+		break;
+	case 1:
+		r = vhu_device_shmem_map(s->device, &range, memory_fd, 0, true, call);
+		break;
+	case 2:
+		r = vhu_device_shmem_unmap(s->device, &range, call);
+		break;
+	case 3:
+		r = vhu_device_set_host_notifier(s->device, 0, memory_fd, 0, call);
+		break;
+	default:
+		call = NULL;
+		r = vhu_device_shared_object_add(s->device, uuid);
+	}
+	if (r == 0 && call)
+		asked->open = true;
+}
+
+/* A state from a pipe that has it all, and the question how it went. */
+static void transfer(struct scene *s)
+{
+	static const char good[40 + STATE_BYTES] = "vhustatefuzz";
+	struct vhu_transfer_state asked = { input_u8(s->in) & 1, 0 };
+	char bytes[sizeof(good)];
+	int fds[2];
+
+	memcpy(bytes, good, sizeof(bytes));
+	bytes[24] = (char)input_below(s->in, 3);
+	bytes[32] = STATE_BYTES;
+	input_bytes(s->in, bytes + input_below(s->in, sizeof(bytes)), input_u8(s->in) & 1);
+	expect(pipe2(fds, O_CLOEXEC | O_NONBLOCK) == 0);
+	(void)!write(fds[1], bytes, input_u8(s->in) & 3 ? sizeof(bytes) : input_u8(s->in) / 2);
+	say(s, VHU_SET_DEVICE_STATE_FD, &asked, sizeof(asked), fds[asked.direction ? 0 : 1]);
+	close(fds[0]);
+	close(fds[1]);
+	if (input_u8(s->in) & 1)
+		say(s, VHU_CHECK_DEVICE_STATE, NULL, 0, -1);
+}
+
 static void (*const steps[])(struct scene *s) = {
 	send_request, send_request, send_request, send_request, write_guest, kick, negotiate,
-	start_ring, offer, offer, map_all,
+	start_ring, offer, offer, map_all, open_channel, answer, ask, transfer,
 };
 
 static void drop_replies(struct scene *s)
@@ -430,7 +429,10 @@ static void turn(struct scene *s)
 	drop_replies(s);
 }
 
-/* Drained and gone: a session that does not come to its end is a finding. */
+/*
+ * Drained and gone: a session that does not come to its end is a finding, and so is a question
+ * without an answer.
+ */
 static void end(struct scene *s)
 {
 	uint64_t since_ns = vhu_now_ns();
@@ -439,6 +441,20 @@ static void end(struct scene *s)
 	while (!s->closed) {
 		expect(vhu_now_ns() - since_ns < END_NS);
 		vhu_loop_turn(s->loop, NS_PER_MS);
+	}
+	close_fd(&s->channel_fd);
+	for (size_t i = 0; i < ARRAY_SIZE(s->asked); i++)
+		expect(!s->asked[i].open);
+}
+
+/* The thread of a transfer that was dropped goes when it comes to it. */
+static void wait_for_fds(int free_fd)
+{
+	uint64_t since_ns = vhu_now_ns();
+
+	while (lowest_fd() != free_fd) {
+		expect(vhu_now_ns() - since_ns < END_NS);
+		usleep(100);
 	}
 }
 
@@ -455,7 +471,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input in = { .at = data, .left = size };
 	struct vhu_device device;
-	struct scene s = { .in = &in, .device = &device };
+	struct scene s = { .in = &in, .device = &device, .channel_fd = -1 };
 	int ends[2], free_fd;
 
 	if (memory_fd < 0)
@@ -463,7 +479,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	free_fd = lowest_fd();
 	memset(guest, 0, MEMORY_BYTES);
 	expect(vhu_loop_new(&s.loop) == 0);
-	expect(vhu_device_init(&device, &ops) == 0);
+	expect(vhu_device_init(&device, &fuzz_device_ops) == 0);
+	vhu_inband_offer(&device);
 	expect(vhu_device_attach(&device, s.loop) == 0);
 	expect(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
 	s.kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -477,6 +494,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	vhu_device_unref(&device);
 	vhu_loop_destroy(s.loop);
 	close(s.kick_fd);
-	expect(lowest_fd() == free_fd);
+	wait_for_fds(free_fd);
 	return 0;
 }
