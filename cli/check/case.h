@@ -40,7 +40,7 @@ enum check_level {
 	CHECK_ROBUST,
 };
 
-/* What a case needs besides feature bits. */
+/* What a case needs besides feature bits, and is. */
 enum {
 	CHECK_NEEDS_REQUEST = 1 << 0,	  /* a device whose requests we know how to make */
 	CHECK_NEEDS_BLK = 1 << 1,
@@ -49,6 +49,11 @@ enum {
 	CHECK_NEEDS_EXEC = 1 << 4,	  /* a back-end that we started and may start again */
 	CHECK_NEEDS_DESTRUCTIVE = 1 << 5, /* leave to write to the disk */
 	CHECK_NEEDS_RECONNECT = 1 << 6,	  /* a back-end that outlives its connection */
+	/*
+	 * No need: memory is taken away that the back-end uses, and few can do more than die of
+	 * it. Then that is a warning.
+	 */
+	CHECK_MAY_DIE = 1 << 7,
 };
 
 struct check_case {

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Messages on the stream, and replies to them. */
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/check/check.h"
 
@@ -295,6 +297,29 @@ static void surplus_fds(struct check *check)
 	}
 }
 
+/* The back-end holds the last file descriptor of the pipe, until it closes it. */
+static void surplus_fds_are_closed(struct check *check)
+{
+	const struct vhu_header header = { VHU_GET_FEATURES, VHU_VERSION, 0 };
+	struct pollfd pollfd = { .events = POLLIN };
+	int pipe_fds[2], fds[8];
+
+	if (pipe(pipe_fds) < 0)
+		check_untried(check, "no pipe");
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		fds[i] = pipe_fds[1];
+	check_connect(check);
+	vhu_frontend_send(&check->frontend, &header, NULL, 0, fds, ARRAY_SIZE(fds));
+	close(pipe_fds[1]);
+	expect_alive(check);
+	vhu_frontend_disconnect(&check->frontend);
+	pollfd.fd = pipe_fds[0];
+	expect(check, poll(&pollfd, 1, check->timeout_ms) == 1,
+	       "what came with a message that takes none is closed, with the connection at least",
+	       "it is still open %g s after the end of the connection",
+	       check->timeout_ms / 1000.0);
+}
+
 static const struct check_case cases[] = {
 	{ "FRM-01", "each reply has the reply flag", HEADER,
 	  "Bit 2 is the reply flag - needs to be sent on each reply from the back-end",
@@ -345,6 +370,10 @@ static const struct check_case cases[] = {
 	  "There are several messages that the front-end sends with file descriptors passed in "
 	  "the ancillary data: ...",
 	  CHECK_ROBUST, .fn = surplus_fds },
+	{ "FRM-15", "closes file descriptors that nobody asked for", COMMUNICATION,
+	  "There are several messages that the front-end sends with file descriptors passed in the "
+	  "ancillary data: ... (Kept ones add up until there are no more to be had.)",
+	  CHECK_ROBUST, .fn = surplus_fds_are_closed },
 };
 
 const struct check_group check_framing = {

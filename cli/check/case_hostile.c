@@ -413,6 +413,28 @@ static void messages_out_of_order(struct check *check)
 	}
 }
 
+/* The file behind a part of the memory becomes shorter than was told, with a request in it. */
+static void memory_that_is_taken_away(struct check *check)
+{
+	struct vhu_guest *guest = &check->frontend.guest;
+	struct vhu_guest_buffer *last;
+	const uint64_t gpa = 1ull << 30, bytes = 1 << 20;
+	int fd = check_memfd(check, bytes);
+
+	if (vhu_guest_add(guest, 0, CHECK_MEMORY_BYTES) < 0 ||
+	    vhu_guest_add_file(guest, gpa, bytes, fd, 0) < 0)
+		check_untried(check, "no memory");
+	open_ring(check);
+	check->device->fill(&check->request);
+	last = &check->request.buffers[check->request.n_readable + check->request.n_writable - 1];
+	last->gpa = gpa;
+	if (ftruncate(fd, 0) < 0)
+		check_untried(check, "the file cannot be truncated");
+	vhu_driver_add(&check->ring, check->request.buffers, check->request.n_readable,
+		       check->request.n_writable, 0);
+	leave_ring(check);
+}
+
 static const struct check_case cases[] = {
 	{ "HOS-01", "survives vring indices past the last", MESSAGES,
 	  "index: a 32-bit index",
@@ -466,6 +488,10 @@ static const struct check_case cases[] = {
 	{ "HOS-15", "survives messages that are not in their place", MESSAGES,
 	  "Any protocol extensions are gated by protocol feature bits",
 	  CHECK_ROBUST, .fn = messages_out_of_order },
+	{ "HOS-16", "survives memory that is taken away", "vhost-user, Memory region description",
+	  "size: a 64-bit size ... mmap offset: a 64-bit offset where region starts in the mapped "
+	  "memory",
+	  CHECK_ROBUST, .needs = REQUEST | CHECK_MAY_DIE, .fn = memory_that_is_taken_away },
 };
 
 const struct check_group check_hostile = {

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Device status, reset, and front-ends that go and come. */
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/check/check.h"
 
@@ -183,6 +185,20 @@ static void replies_that_nobody_reads(struct check *check)
 		;
 }
 
+/* A file descriptor of the session whose other end is ours. */
+static void the_channel_goes_with_the_session(struct check *check)
+{
+	struct pollfd pollfd = { .events = POLLIN };
+
+	check_connect(check);
+	check_negotiate(check, CHECK_FEATURES, CHECK_PROTOCOL);
+	pollfd.fd = dup(check->frontend.channel_fd);
+	vhu_frontend_disconnect(&check->frontend);
+	expect(check, poll(&pollfd, 1, check->timeout_ms) == 1,
+	       "the back-end's channel is closed with the session",
+	       "it is still open %g s after its end", check->timeout_ms / 1000.0);
+}
+
 static const struct check_case reconnect_cases[] = {
 	{ "REC-01", "a front-end is served after another has gone",
 	  "vhost-user, VHOST_USER_SET_OWNER",
@@ -201,6 +217,12 @@ static const struct check_case reconnect_cases[] = {
 	  "If front-end is unable to send the full message or receives a wrong reply it will "
 	  "close the connection.",
 	  CHECK_ROBUST, .fn = replies_that_nobody_reads },
+	{ "REC-05", "the back-end's channel goes with the session",
+	  "vhost-user, Back-end communication",
+	  "The fd is provided via VHOST_USER_SET_BACKEND_REQ_FD ancillary data. (Kept ones add up "
+	  "until there are no more to be had.)",
+	  CHECK_ROBUST, .protocol = VHU_BIT(VHU_PROTOCOL_F_BACKEND_REQ),
+	  .fn = the_channel_goes_with_the_session },
 };
 
 const struct check_group check_reconnect = {

@@ -117,8 +117,8 @@ void check_tap_row(const struct check_report *report, size_t i, FILE *out)
 	}
 	fputc('\n', out);
 	if (record->result == CHECK_FAIL || record->result == CHECK_WARN || *record->note) {
-		fprintf(out, "  ---\n  %s: %s\n", check_result_name(record->result),
-			check_level_name(row->one->level));
+		fprintf(out, "  ---\n  result: %s\n  level: %s\n",
+			check_result_name(record->result), check_level_name(row->one->level));
 		print_field(out, "section", row->one->section);
 		print_field(out, "says", row->one->text);
 		print_field(out, "expected", record->expected);

@@ -398,7 +398,10 @@ static void look_at_odd(const struct vhu_message *message)
 	dies_of("MEM-12", rule && message->header.request == VHU_SET_MEM_TABLE &&
 				  message->payload.mem_table.n_regions > VHU_MEM_TABLE_MAX);
 	/* An fd that comes with it is kept for ever. */
-	if (breaks("MEM-09") && message->header.request == VHU_REM_MEM_REG && message->n_fds)
+	if (message->n_fds && ((breaks("MEM-09") && message->header.request == VHU_REM_MEM_REG) ||
+			       (breaks("FRM-15") && message->header.request == VHU_GET_FEATURES) ||
+			       (breaks("REC-05") &&
+				message->header.request == VHU_SET_BACKEND_REQ_FD)))
 		(void)!dup(message->fds[0]);
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The guest's memory, for the back-end that breaks rules on demand. */
 #include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -42,6 +44,25 @@ static char *at_gpa(uint64_t gpa, uint32_t *len)
 	return NULL;
 }
 
+static sigjmp_buf fault;
+
+static void on_fault(int signo)
+{
+	(void)signo;
+	siglongjmp(fault, 1);
+}
+
+/* The file behind a region may have become shorter (HOS-16). */
+static bool copy_part(char *to, const char *from, size_t n)
+{
+	if (!breaks("HOS-16"))
+		signal(SIGBUS, on_fault);
+	if (sigsetjmp(fault, 1))
+		return false;
+	memcpy(to, from, n);
+	return true;
+}
+
 static bool copy(uint64_t gpa, void *buf, uint32_t len, bool write)
 {
 	char *bytes = buf;
@@ -50,9 +71,8 @@ static bool copy(uint64_t gpa, void *buf, uint32_t len, bool write)
 		uint32_t n = len;
 		char *at = at_gpa(gpa, &n);
 
-		if (!at)
+		if (!at || !copy_part(write ? at : bytes, write ? bytes : at, n))
 			return false;
-		memcpy(write ? at : bytes, write ? bytes : at, n);
 		gpa += n;
 		bytes += n;
 		len -= n;

@@ -26,7 +26,6 @@ BLK_ONLY = {f"BLK-{n:02}" for n in range(1, 17)} | {f"BLW-{n:02}" for n in range
            {"CFG-06", "CFG-07", "CFG-08"}
 RNG_ONLY = {"RNG-01", "RNG-02"}
 CONFIG = {f"CFG-{n:02}" for n in range(1, 9)}
-WRITES = {f"BLW-{n:02}" for n in range(1, 8)}
 ONE_QUEUE = {"STA-22"}
 STATE = {f"DST-{n:02}" for n in range(1, 8)}
 NO_READABLE = {"SPL-09"}
@@ -39,10 +38,15 @@ IMAGE = BLK + "--file {dir}/image "
 # Name -> the command, further arguments of vhu-check, the cases that may be skipped.
 TARGETS = {
     "blk_mmap": (IMAGE + "--engine mmap", ["--destructive"], DISK),
-    "blk_sync": (IMAGE + "--engine sync", ["--destructive"], DISK),
-    "blk_4096": (IMAGE + "--block-size 4096", ["--destructive"], DISK - {"BLK-05"}),
-    "blk_read_only": (IMAGE + "--read-only", [], DISK - {"BLK-15"} | WRITES),
-    "blk_one_queue": (IMAGE + "--num-queues 1", ["--destructive"], DISK | ONE_QUEUE),
+    # What may differ from that.
+    "blk_sync": (IMAGE + "--engine sync",
+                 ["--destructive", "--only", "memory,states,split,packed,blk,blk-write"], DISK),
+    "blk_4096": (IMAGE + "--block-size 4096", ["--destructive", "--only", "config,blk,blk-write"],
+                 DISK - {"BLK-05"}),
+    "blk_read_only": (IMAGE + "--read-only", ["--only", "states,config,blk,hostile"],
+                      DISK - {"BLK-15"}),
+    "blk_one_queue": (IMAGE + "--num-queues 1", ["--only", "protocol,states,hostile"],
+                      DISK | ONE_QUEUE),
     "blk_once": (IMAGE + "--once", ["--only", "framing,states,reconnect,blk"],
                  DISK | RECONNECT),
     "blk_inband": (IMAGE + "--inband-notifications", ["--only", "protocol,channel"],

@@ -56,7 +56,7 @@ def by_exec(build):
 def by_socket(build, folder):
     """The same back-end at a socket of its own, right and then dying."""
     for arguments, only, status, said in [
-            ([], "framing", 0, "# 14 passed, 0 failed"),
+            ([], "framing", 0, "# 15 passed, 0 failed"),
             (["--break", "FRM-09"], "FRM-09,FRM-10", 3,
              "Bail out! the back-end has not come back after FRM-09"),
             (["--break", "REC-04"], "REC-04", 3, "not ok 1 - REC-04"),
