@@ -101,22 +101,30 @@ static void prepared(struct check *check, int result, const char *what)
 		check_untried(check, "%s: %s", what, check_explain(check, result, buf));
 }
 
-/* One letter to the runner, and its answer. */
+/* One letter to the runner. */
 static void send_errand(struct check *check, char errand)
+{
+	if (write(check->errand_fd, &errand, 1) != 1)
+		check_untried(check, "the runner has gone");
+}
+
+/* Its answer. */
+static void await_errand(struct check *check)
 {
 	struct pollfd pollfd = { .fd = check->errand_fd, .events = POLLIN };
 	char done;
 
-	vhu_frontend_disconnect(&check->frontend);
-	if (write(check->errand_fd, &errand, 1) != 1 || poll(&pollfd, 1, -1) < 0 ||
-	    read(check->errand_fd, &done, 1) != 1 || done != 'D')
+	if (poll(&pollfd, 1, -1) < 0 || read(check->errand_fd, &done, 1) != 1 || done != 'D')
 		check_untried(check, "the back-end could not be started again");
 }
 
 void check_connect(struct check *check)
 {
-	if (check->record->connected && !check->facts->persistent)
+	if (check->record->connected && !check->facts->persistent) {
+		vhu_frontend_disconnect(&check->frontend);
 		send_errand(check, CHECK_ERRAND_NEXT);
+		await_errand(check);
+	}
 	check->record->connected = true;
 	prepared(check, vhu_frontend_connect(&check->frontend, check->socket), "connect");
 }
@@ -383,9 +391,15 @@ void check_send_odd(struct check *check, uint32_t request, uint32_t flags, const
 	(void)vhu_frontend_send(&check->frontend, &header, payload, size, fds, n_fds);
 }
 
-void check_restart_backend(struct check *check)
+void check_kill_backend(struct check *check)
 {
 	send_errand(check, CHECK_ERRAND_RESTART);
+}
+
+void check_await_backend(struct check *check)
+{
+	await_errand(check);
+	vhu_frontend_disconnect(&check->frontend);
 }
 
 void check_run(struct check *check)

@@ -109,8 +109,12 @@ bool expect_alive(struct check *check);
 void check_send_odd(struct check *check, uint32_t request, uint32_t flags, const void *payload,
 		    uint32_t size, const int *fds, unsigned n_fds);
 
-/* The runner kills the back-end with SIGKILL and starts it anew; for CHECK_NEEDS_EXEC. */
-void check_restart_backend(struct check *check);
+/*
+ * For CHECK_NEEDS_EXEC. The runner kills the back-end with SIGKILL, some time soon, and starts it
+ * anew; only await closes the connection, so the back-end dies without a warning.
+ */
+void check_kill_backend(struct check *check);
+void check_await_backend(struct check *check);
 
 /* Runs the case in this process, and ends it. */
 void check_run(struct check *check) __attribute__((noreturn));

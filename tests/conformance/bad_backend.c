@@ -20,8 +20,7 @@
 #include "common/base/num.h"
 #include "common/wire/request.h"
 
-/* What a handler returns besides 0 and negative errno, which become the ack. */
-#define REPLIED 1
+#define REPLIED BAD_REPLIED
 #define CLOSE 2
 
 static bool has(unsigned protocol_bit)
@@ -228,8 +227,26 @@ static int set_vring_kick(struct vhu_message *message)
 	dies_of("HOS-08", type);
 	if (breaks("REC-01") && bad.n_connections > 4)
 		return 0;
+	if (breaks("CHN-02") && has(VHU_PROTOCOL_F_INBAND_NOTIFICATIONS))
+		return 0;
 	r = bad_ring_start(ring);
 	if (r == 0)
+		bad_ring_run(ring);
+	return r;
+}
+
+static int vring_kick(struct vhu_message *message)
+{
+	uint32_t index = message->payload.vring_state.index;
+	struct bad_ring *ring = index < BAD_QUEUES ? &bad.rings[index] : NULL;
+	int r = 0;
+
+	dies_of("CHN-03", !ring || message->payload.vring_state.num);
+	if (!ring)
+		return -EINVAL;
+	if (!ring->started)
+		r = bad_ring_start(ring);
+	if (r == 0 && !breaks("CHN-01"))
 		bad_ring_run(ring);
 	return r;
 }
@@ -360,6 +377,15 @@ static int (*const handlers[VHU_FRONTEND_REQUEST_END])(struct vhu_message *) = {
 	[VHU_SET_STATUS] = set_status,
 	[VHU_GET_STATUS] = get_status,
 	[VHU_RESET_DEVICE] = reset_device,
+	[VHU_SET_LOG_BASE] = bad_set_log_base,
+	[VHU_SET_LOG_FD] = bad_set_log_fd,
+	[VHU_GET_INFLIGHT_FD] = bad_get_inflight_fd,
+	[VHU_SET_INFLIGHT_FD] = bad_set_inflight_fd,
+	[VHU_SET_DEVICE_STATE_FD] = bad_set_device_state_fd,
+	[VHU_CHECK_DEVICE_STATE] = bad_check_device_state,
+	[VHU_GET_SHARED_OBJECT] = bad_get_shared_object,
+	[VHU_GET_SHMEM_CONFIG] = bad_get_shmem_config,
+	[VHU_VRING_KICK] = vring_kick,
 };
 
 static void ack(const struct vhu_message *message, uint32_t flags, int result)

@@ -41,6 +41,8 @@ static void misbehave_when_suspended(void)
 		ring->vring.used->flags ^= htole16(1);
 	if (breaks("STA-16"))
 		bad_ring_call(ring);
+	if (breaks("LOG-10"))
+		bad_mark(0, 1);
 }
 
 static void look_at_rings(const struct pollfd *pollfds, bool idle)
@@ -95,6 +97,9 @@ static void forget_session(void)
 		ring->started = false;
 	}
 	bad_forget_memory();
+	bad_forget_log();
+	bad_forget_record();
+	bad_forget_state();
 	close_fd(&bad.channel_fd);
 	close_fd(&bad.fd);
 	bad.acked = bad.protocol = bad.status = 0;
@@ -149,6 +154,12 @@ static void offer(void)
 			       VHU_BIT(VHU_PROTOCOL_F_RESET_DEVICE) |
 			       VHU_BIT(VHU_PROTOCOL_F_CONFIGURE_MEM_SLOTS) |
 			       VHU_BIT(VHU_PROTOCOL_F_STATUS);
+	bad.offered |= VHU_BIT(VHU_F_LOG_ALL);
+	bad.protocol_offered |= VHU_BIT(VHU_PROTOCOL_F_LOG_SHMFD) |
+				VHU_BIT(VHU_PROTOCOL_F_INFLIGHT_SHMFD) |
+				VHU_BIT(VHU_PROTOCOL_F_DEVICE_STATE) |
+				VHU_BIT(VHU_PROTOCOL_F_SHARED_OBJECT) |
+				VHU_BIT(VHU_PROTOCOL_F_SHMEM);
 	if (bad.is_rng)
 		bad.protocol_offered &= ~VHU_BIT(VHU_PROTOCOL_F_CONFIG);
 	else
@@ -161,7 +172,7 @@ static void offer(void)
 		bad.offered &= ~VHU_BIT(VHU_F_VERSION_1);
 	if (breaks("PRO-02"))
 		bad.protocol_offered &= ~VHU_BIT(VHU_PROTOCOL_F_MQ);
-	if (breaks("PRO-06"))
+	if (breaks("PRO-06") || breaks("CHN-01") || breaks("CHN-02") || breaks("CHN-03"))
 		bad.protocol_offered |= VHU_BIT(VHU_PROTOCOL_F_INBAND_NOTIFICATIONS);
 	if (breaks("BLK-01") || breaks("BLK-02"))
 		bad.offered &= ~VHU_BIT(VIRTIO_BLK_F_FLUSH);

@@ -87,7 +87,10 @@ bool bad_read(uint64_t gpa, void *buf, uint32_t len)
 
 bool bad_write(uint64_t gpa, const void *buf, uint32_t len)
 {
-	return copy(gpa, (void *)(uintptr_t)buf, len, true);
+	if (!copy(gpa, (void *)(uintptr_t)buf, len, true))
+		return false;
+	bad_mark(gpa, len);
+	return true;
 }
 
 static void unmap(unsigned i)

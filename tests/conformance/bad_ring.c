@@ -35,6 +35,9 @@ int bad_ring_start(struct bad_ring *ring)
 		ring->last_avail = vhu_load_le16(&ring->vring.avail->idx);
 	if (breaks("SPL-15") || breaks("SPL-16"))
 		ring->vring.used->flags = breaks("SPL-15") ? htole16(2) : htole16(1);
+	ring->n_again = 0;
+	if (!ring->started && bad_record_start(ring) < 0)
+		return -EINVAL;
 	ring->started = true;
 	ring->broken = false;
 	return 0;
@@ -123,7 +126,10 @@ static void push(struct bad_ring *ring, uint16_t head, uint32_t len)
 		head = (uint16_t)((head + 1) % ring->vring.num);
 	elem->id = htole32(head);
 	elem->len = htole32(len);
+	bad_record_link(ring, head);
 	vhu_store_release_le16(&ring->vring.used->idx, ++ring->used_idx);
+	bad_record_done(ring, head);
+	bad_mark_used(ring);
 }
 
 void bad_ring_call(struct bad_ring *ring)
@@ -132,6 +138,10 @@ void bad_ring_call(struct bad_ring *ring)
 		(void)!write(ring->call_fd, &(uint64_t){ 1 }, 8);
 	else if (ring->call_fd >= 0)
 		vhu_fd_signal(ring->call_fd);
+	else if (bad.protocol & VHU_BIT(VHU_PROTOCOL_F_INBAND_NOTIFICATIONS))
+		vhu_message_send(bad.channel_fd, VHU_BACKEND_VRING_CALL, VHU_VERSION,
+				 &(struct vhu_vring_state){ (uint32_t)(ring - bad.rings), 0 }, 8,
+				 NULL, 0, 1000);
 }
 
 /* The driver's wish, as it stands in the ring. */
@@ -174,6 +184,9 @@ void bad_ring_run(struct bad_ring *ring)
 
 	if (!ring->started || ring->broken || (!ring->enabled && !breaks("STA-03")))
 		return;
+	for (unsigned i = 0; i < ring->n_again && !ring->broken; i++)
+		serve(ring, ring->again[i]);
+	ring->n_again = 0;
 	if (breaks("SPL-17") && ring->last_avail == vhu_load_le16(&ring->vring.avail->idx))
 		push(ring, 0, 0);
 	do {
@@ -186,6 +199,7 @@ void bad_ring_run(struct bad_ring *ring)
 			uint16_t head = le16toh(ring->vring.avail->ring[slot]);
 
 			ring->last_avail++;
+			bad_record_take(ring, head);
 			if (breaks("STA-14") && ring->n_late < BAD_PENDING)
 				ring->late[ring->n_late++] = head;
 			else
