@@ -3,7 +3,7 @@
 #
 # A guest at work migrates between two QEMUs, there and back, with a disk on split rings and one on
 # packed rings. On each side a vhu-blk serves both images, and only the guest's side holds them.
-# VHU_LONG: ten times, else once.
+# First of all a migration is given up half-way. VHU_LONG: ten times, else once.
 
 . "$(dirname "$0")/lib.sh"
 
@@ -77,6 +77,12 @@ check_equal "memory and disks are what was written" $? 0
 END
 check_works "before"
 check_holds here "before"
+guest_incoming -no-reboot $(devices there)
+migrate_begin
+sleep 2
+migrate_give_up "given up"
+check_works "given up"
+check_holds here "given up"
 for ((i = 1; i <= trips; i++)); do
 	for name in there here; do
 		guest_incoming -no-reboot $(devices $name)

@@ -362,6 +362,7 @@ guest_kill()
 #	migrate_begin [CAPABILITY...]	as xbzrle or postcopy-ram
 #	qmp ...; target_qmp ...		whatever the test wants of the two meanwhile
 #	migrate_end NAME		waits, and checks that it went well
+#	migrate_give_up NAME		or: the guest stays, and the target goes
 #
 # After that the first QEMU has gone, the target is the guest's, and all can be done again.
 
@@ -439,5 +440,17 @@ migrate_end()
 	{ wait "$guest_pid" || check "$name: the first QEMU ended by itself" false; } 2>/dev/null
 	guest_pid=$target_pid
 	guest_qemu=$target_qemu
+	target_pid=
+}
+
+migrate_give_up()
+{
+	local name=$1
+
+	check "$name: cancelled" qmp migrate_cancel
+	wait_for 60 migration_is_over
+	check_equal "$name: the guest stays" "$(migration_field status)" cancelled
+	kill "$target_pid" 2>/dev/null
+	{ wait "$target_pid"; } 2>/dev/null
 	target_pid=
 }
