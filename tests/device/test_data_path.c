@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "common/base/num.h"
+#include "common/frontend/inflight.h"
+#include "common/frontend/log.h"
 #include "tests/device/count_calls.h"
 #include "tests/device/disk.h"
 
@@ -22,8 +24,6 @@
 #define BATCH 12u
 
 static struct counts *counts;
-
-static const uint64_t packed_too = VHU_FRONTEND_FEATURES | VHU_BIT(VHU_F_RING_PACKED);
 
 /* Of the scene's buffers. */
 struct request {
@@ -84,14 +84,13 @@ static void fill_image(const struct scene *scene)
 	free(data);
 }
 
-static void on_ring(struct scene *scene, uint64_t features)
+/* Reads, and on a disk writes, by tables and by descriptors of the ring. */
+static void run_all(struct scene *scene)
 {
 	const struct target *target = scene->target;
 	struct request request = { target->n_readable, target->n_writable, target->used_len };
 	struct virtio_blk_outhdr *header;
 
-	fill_image(scene);
-	scene_ring_bits(scene, features, VHU_FRONTEND_PROTOCOL_FEATURES);
 	expect_none(scene, &request);
 	scene->driver.indirect = false;
 	expect_none(scene, &request);
@@ -105,30 +104,70 @@ static void on_ring(struct scene *scene, uint64_t features)
 	expect_none(scene, &request);
 }
 
-static void split(void **state)
-{
-	on_ring(*state, VHU_FRONTEND_FEATURES);
-}
-
-static void packed(void **state)
+static void requests(void **state)
 {
 	struct scene *scene = *state;
 
-	on_ring(scene, packed_too);
-	assert_true(scene->frontend.acked_features & VHU_BIT(VHU_F_RING_PACKED));
+	fill_image(scene);
+	scene_ring(scene);
+	run_all(scene);
 }
 
 static void without_event_idx(void **state)
 {
-	on_ring(*state, packed_too & ~VHU_BIT(VHU_F_RING_EVENT_IDX));
+	struct scene *scene = *state;
+
+	fill_image(scene);
+	scene_ring_bits(scene, VHU_FRONTEND_FEATURES & ~VHU_BIT(VHU_F_RING_EVENT_IDX),
+			VHU_FRONTEND_PROTOCOL_FEATURES);
+	run_all(scene);
+}
+
+/* What is in flight is on record. */
+static void with_a_record(void **state)
+{
+	struct scene *scene = *state;
+	struct vhu_record record;
+
+	fill_image(scene);
+	scene_negotiate_bits(scene, VHU_FRONTEND_FEATURES,
+			     VHU_FRONTEND_PROTOCOL_FEATURES |
+				     VHU_BIT(VHU_PROTOCOL_F_INFLIGHT_SHMFD));
+	assert_int_equal(vhu_frontend_get_record(&scene->frontend, 1, RING_SIZE, &record), 0);
+	assert_int_equal(vhu_frontend_set_record(&scene->frontend, &record), 0);
+	scene_driver(scene, &scene->driver, 0);
+	scene->has_driver = true;
+	scene_buffers(scene, scene->buffers);
+	assert_int_equal(vhu_driver_start(&scene->driver), 0);
+	run_all(scene);
+	vhu_record_finish(&record);
+}
+
+/* A migration is under way. */
+static void with_a_log(void **state)
+{
+	struct scene *scene = *state;
+	struct vhu_frontend_log log;
+
+	fill_image(scene);
+	scene_ring_bits(scene, VHU_FRONTEND_FEATURES,
+			VHU_FRONTEND_PROTOCOL_FEATURES | VHU_BIT(VHU_PROTOCOL_F_LOG_SHMFD));
+	assert_int_equal(vhu_frontend_log_init(&log, &scene->frontend.guest, 0, 0), 0);
+	assert_int_equal(vhu_frontend_set_log(&scene->frontend, &log), 0);
+	assert_int_equal(vhu_frontend_set_logging(&scene->frontend, true), 0);
+	assert_int_equal(vhu_driver_log(&scene->driver, true, scene->driver.used_gpa), 0);
+	run_all(scene);
+	assert_int_not_equal(vhu_frontend_log_count(&log), 0);
+	vhu_frontend_log_finish(&log);
 }
 
 int main(int argc, char **argv)
 {
 	static const struct device_test tests[] = {
-		DEVICE_TEST(split, ON_BOTH | ON_IMAGE),
-		DEVICE_TEST(packed, ON_BOTH | ON_IMAGE),
-		DEVICE_TEST(without_event_idx, ON_BOTH | ON_IMAGE),
+		DEVICE_TEST(requests, ON_BOTH | ON_IMAGE),
+		DEVICE_TEST(without_event_idx, ON_BOTH | ON_MMAP),
+		DEVICE_TEST(with_a_record, ON_BOTH | ON_MMAP),
+		DEVICE_TEST(with_a_log, ON_BOTH | ON_MMAP),
 	};
 	const char *build = getenv("VHU_BUILD");
 	char library[4096], file[] = "/tmp/vhu-counts.XXXXXX";
