@@ -2,7 +2,8 @@
 
 /*
  * A virtqueue under a guest that writes anything anywhere, between any two calls of the device's.
- * RING_FEATURES says which layout. Small memory of two adjoining regions, so that what a guest
+ * IS_PACKED(how) says which layout, from the first byte of the input; WITH_RECORD whether there is
+ * an in-flight record, which the front-end fills with anything too. Small memory of two adjoining regions, so that what a guest
  * would have to guess is met often.
  */
 
@@ -13,7 +14,9 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 
+#include "common/base/num.h"
 #include "common/memory/map.h"
+#include "common/memory/mapping.h"
 #include "common/ring/virtqueue.h"
 #include "tests/fuzz/input.h"
 
@@ -22,6 +25,8 @@
 #define REGION_BYTES 0x4000ull
 #define MEMORY_BYTES (2 * REGION_BYTES)
 #define SIZE_MAX_ENTRIES 64
+#define RECORD_BYTES 0x1000ull
+#define PACKED_INITIAL_BASE 0x80008000u
 
 struct bench {
 	struct input *in;
@@ -34,6 +39,7 @@ struct bench {
 
 static struct vhu_memory *memory;
 static char *guest; /* our view of it, as the guest's */
+static struct vhu_mapping *record;
 
 static void make_memory(void)
 {
@@ -54,6 +60,15 @@ static void make_memory(void)
 	expect(vhu_memory_new(&none) == 0);
 	expect(vhu_memory_with_table(none, regions, fds, 2, &memory) == 0);
 	vhu_memory_unref(none);
+	close(fd);
+}
+
+static void make_record(void)
+{
+	int fd = memfd_create("record", 0);
+
+	expect(fd >= 0 && ftruncate(fd, (off_t)RECORD_BYTES) == 0);
+	expect(vhu_mapping_new(fd, 0, RECORD_BYTES, memory->health, &record) == 0);
 	close(fd);
 }
 
@@ -122,6 +137,17 @@ static void write_anything(struct bench *b)
 
 	input_bytes(b->in, bytes, len);
 	write_guest(offset, bytes, len);
+}
+
+static void write_record(struct bench *b)
+{
+	uint64_t at = input_u8(b->in) & 1 ? input_u8(b->in) % 32 : input_u16(b->in) % RECORD_BYTES;
+	uint8_t bytes[32];
+	size_t len = input_below(b->in, sizeof(bytes) + 1);
+
+	input_bytes(b->in, bytes, len);
+	if (WITH_RECORD)
+		memcpy(record->host + at, bytes, min_u64(len, RECORD_BYTES - at));
 }
 
 static bool in_memory(const struct iovec *piece)
@@ -227,17 +253,30 @@ static void stop(struct bench *b)
 	vhu_virtqueue_stop(&b->queue);
 }
 
-/* The base that stop leaves must be one to start from. */
+/* The base that stop leaves must be one to start from; what a front-end wrote need not be. */
 static void restart(struct bench *b)
 {
 	stop(b);
-	expect(start(b, vhu_virtqueue_base(&b->queue)));
+	if (!start(b, vhu_virtqueue_base(&b->queue))) {
+		expect(WITH_RECORD);
+		b->in->left = 0;
+	}
+}
+
+/* What is held stays in the record, and comes again. */
+static void leave(struct bench *b)
+{
+	if (!b->queue.inflight || b->queue.broken)
+		return;
+	while (b->n_held)
+		vhu_virtqueue_leave(&b->queue, b->held[--b->n_held]);
+	restart(b);
 }
 
 static void (*const ops[])(struct bench *b) = {
 	write_descriptor, write_descriptor, write_descriptor, write_available, write_available,
 	write_anything, pop, pop, pop, push_one, push_one, unpop, publish, look, ask_for_kicks,
-	refuse_kicks, restart,
+	refuse_kicks, restart, leave, write_record,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -246,12 +285,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct bench b = { .in = &in };
 	uint8_t how = input_u8(&in);
 	uint32_t base = (uint32_t)input_number(&in, 4);
+	bool packed = IS_PACKED(how);
 
 	if (!memory)
 		make_memory();
 	memset(guest, 0, MEMORY_BYTES);
+	if (WITH_RECORD && !record)
+		make_record();
 	b.setup = (struct vhu_virtqueue_setup){
-		.features = RING_FEATURES | (how & 1 ? 1ull << VIRTIO_RING_F_EVENT_IDX : 0) |
+		.features = (packed ? 1ull << VIRTIO_F_RING_PACKED : 0) |
+			    (how & 1 ? 1ull << VIRTIO_RING_F_EVENT_IDX : 0) |
 			    (how & 2 ? 0 : 1ull << VIRTIO_RING_F_INDIRECT_DESC),
 		.size = 1u << (how >> 2) % 7,
 		.desc_uaddr = UADDR + (how & 32 ? 0x1000 : REGION_BYTES),
@@ -259,7 +302,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.device_uaddr = UADDR + 0xc00,
 	};
 	vhu_virtqueue_init(&b.queue);
-	if (!start(&b, how & 64 ? base : INITIAL_BASE))
+	if (WITH_RECORD) {
+		memset(record->host, 0, RECORD_BYTES);
+		input_bytes(&in, record->host, 16 * input_below(&in, 32));
+		b.setup.inflight = (struct vhu_inflight_region){
+			.mapping = record,
+			.record = record->host,
+			.size_bytes = how & 64 ? RECORD_BYTES : RECORD_BYTES / 16,
+		};
+	}
+	if (!start(&b, how & 64 ? base : packed ? PACKED_INITIAL_BASE : 0))
 		return 0;
 	while (in.left)
 		ops[input_u8(&in) % (sizeof(ops) / sizeof(*ops))](&b);
