@@ -3,8 +3,8 @@
 /*
  * A virtqueue under a guest that writes anything anywhere, between any two calls of the device's.
  * IS_PACKED(how) says which layout, from the first byte of the input; WITH_RECORD whether there is
- * an in-flight record, which the front-end fills with anything too. Small memory of two adjoining regions, so that what a guest
- * would have to guess is met often.
+ * an in-flight record, which the front-end fills with anything too. Small memory of two adjoining
+ * regions, so that what a guest would have to guess is met often.
  */
 
 #include <endian.h>
