@@ -40,8 +40,12 @@ int vhu_blk_save(struct vhu_device *device, void **ret_bytes, size_t *ret_len)
 	for (unsigned q = 0; q < blk->num_queues; q++)
 		for (size_t i = 0; i < VHU_BLK_COUNTERS; i++)
 			*count++ = htole64(vhu_counter_get(vhu_blk_counter(&blk->stats[q], i)));
-	/* What runs the guest from now on is another's. */
-	vhu_blk_let_go(blk);
+	/*
+	 * What runs the guest from now on is another's. An unsafe disk that nobody logged is not
+	 * flushed yet: it keeps the image until the session ends.
+	 */
+	if (!blk->disk.unsafe)
+		vhu_blk_let_go(blk);
 	*ret_bytes = saved;
 	*ret_len = bytes_of(blk->num_queues);
 	return 0;

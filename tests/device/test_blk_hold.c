@@ -233,6 +233,30 @@ static void who_gave_its_state_away_lets_go(void **state)
 	scene_io(here, &here->driver);
 }
 
+/* It may not all be on disk. */
+static void who_is_unsafe_keeps_it(void **state)
+{
+	struct scene *here = *state;
+	struct there there;
+	char bytes[65536];
+	size_t len;
+
+	assert_int_equal(program_end(&here->program), 0);
+	there_start(&there, here, "--cache=unsafe");
+	ring(&there.scene);
+	scene_io(&there.scene, &there.scene.driver);
+	assert_int_equal(vhu_driver_stop(&there.scene.driver), 0);
+	assert_int_equal(vhu_frontend_save_state(&there.scene.frontend, bytes, sizeof(bytes),
+						 &len),
+			 0);
+	assert_true(is_locked(here));
+	/* A migration has it flushed at the stop. */
+	assert_int_equal(vhu_driver_start(&there.scene.driver), 0);
+	leave(&there.scene);
+	assert_false(is_locked(here));
+	there_end(&there);
+}
+
 static bool is_free(const struct scene *scene)
 {
 	uint64_t deadline_ns = vhu_now_ns() + WAIT_MS * NS_PER_MS;
@@ -310,6 +334,7 @@ int main(int argc, char **argv)
 		DEVICE_TEST(who_is_only_stopped_keeps_it, ON_IMAGE | SPLIT_ONLY),
 		DEVICE_TEST(what_was_written_is_on_disk_at_a_stop, ON_SYNC | SPLIT_ONLY),
 		DEVICE_TEST(who_gave_its_state_away_lets_go, ON_IMAGE | SPLIT_ONLY),
+		DEVICE_TEST(who_is_unsafe_keeps_it, ON_IMAGE | SPLIT_ONLY),
 		DEVICE_TEST(who_lost_its_front_end_lets_go, ON_IMAGE | SPLIT_ONLY),
 		DEVICE_TEST(who_does_not_lock_shares, ON_IMAGE | SPLIT_ONLY),
 	};
