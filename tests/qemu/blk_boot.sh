@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # The machine has nothing but the disk: its firmware finds the boot loader there, and the loader
-# the kernel. Three drivers use the disk one after the other.
+# the kernel. Three drivers use the disk one after the other, the last one by packed rings.
 
 . "$(dirname "$0")/lib.sh"
 
 make_initrd <<'END'
 check "the kernel drives the disk that it came from" [ -b /dev/vda ]
+check_equal "RING_PACKED" "$(cut -c 35 /sys/block/vda/device/features)" 1
 check "all of it can be read" dd if=/dev/vda of=/dev/null bs=1M iflag=direct
 report disk "$(sum_of /dev/vda)"
 END
@@ -28,7 +29,7 @@ END
 } >"$dir/image.log" 2>&1 || diagnose <"$dir/image.log"
 blk_start disk --file "$dir/disk.img" --read-only
 
-guest_launch -no-reboot $(blk_device disk ,bootindex=1)
+guest_launch -no-reboot $(blk_device disk ,bootindex=1,packed=on)
 guest_wait
 check_equal "the image is the disk" \
 	"$(sha256sum <"$dir/disk.img" | cut -d ' ' -f 1)" "$(guest_report disk)"

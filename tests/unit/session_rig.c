@@ -348,7 +348,7 @@ void rig_bring_up(struct rig *rig)
 {
 	struct vhu_frontend *f = &rig->frontend;
 
-	assert_int_equal(vhu_frontend_negotiate(f, VHU_FRONTEND_FEATURES,
+	assert_int_equal(vhu_frontend_negotiate(f, VHU_FRONTEND_FEATURES | rig->more_features,
 						VHU_FRONTEND_PROTOCOL_FEATURES),
 			 0);
 	assert_int_equal(vhu_frontend_share_memory(f), 0);

@@ -51,6 +51,7 @@ struct rig {
 	sem_t closed;
 	int close_error;
 	struct vhu_frontend frontend;
+	uint64_t more_features; /* to be negotiated */
 	struct vhu_driver driver[RIG_QUEUES];
 };
 
