@@ -71,7 +71,7 @@ static inline void packed_offer(struct packed *p, uint16_t id, const struct elem
 
 		desc->addr = htole64(list[i].addr);
 		desc->len = htole32(list[i].len);
-		desc->id = htole16(id);
+		desc->id = htole16(i + 1 < n ? (uint16_t)~id : id); /* the last one has it */
 		if (i)
 			desc->flags = htole16(flags);
 		else

@@ -259,11 +259,15 @@ static void a_packed_ring_is_marked_where_it_lies(void **state)
 		packed_push_one();
 	vhu_virtqueue_publish(&guest->q);
 	EXPECT_MARKS(GUEST_DATA + 4 * PAGE, GUEST_GPA, GUEST_GPA + PAGE);
-	for (unsigned i = 258; i < SIZE; i++)
+	for (unsigned i = 258; i < SIZE - 2; i++)
 		packed_push_one();
 	vhu_virtqueue_publish(&guest->q);
 	EXPECT_MARKS(GUEST_DATA + 4 * PAGE, GUEST_GPA + PAGE, GUEST_GPA + 2 * PAGE,
 		     GUEST_GPA + 3 * PAGE);
+	for (unsigned i = 0; i < 4; i++) /* over the end of the ring */
+		packed_push_one();
+	vhu_virtqueue_publish(&guest->q);
+	EXPECT_MARKS(GUEST_DATA + 4 * PAGE, GUEST_GPA + 3 * PAGE, GUEST_GPA);
 	for (unsigned i = 0; i < SIZE; i++) /* all of it at once */
 		packed_push_one();
 	vhu_virtqueue_publish(&guest->q);
