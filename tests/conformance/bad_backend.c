@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The messages of the back-end that breaks rules on demand. */
-#include "tests/conformance/bad_backend.h"
+#include "tests/conformance/bad_parts.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -21,7 +21,7 @@
 #include "common/wire/request.h"
 
 #define REPLIED BAD_REPLIED
-#define CLOSE 2
+#define CLOSE BAD_CLOSE
 
 static bool has(unsigned protocol_bit)
 {
@@ -149,7 +149,8 @@ static int set_vring_num(struct vhu_message *message)
 {
 	struct bad_ring *ring = ring_of(message);
 	uint32_t num = message->payload.vring_state.num;
-	bool odd = !is_pow2(num) || num > 32768;
+	bool any = bad_is_packed() && !breaks("PKD-04");
+	bool odd = !num || (!any && !is_pow2(num)) || num > 32768;
 
 	dies_of("HOS-04", odd);
 	if (!ring || odd || breaks("STA-01"))
@@ -176,6 +177,10 @@ static int set_vring_base(struct vhu_message *message)
 	struct bad_ring *ring = ring_of(message);
 	uint32_t base = message->payload.vring_state.num;
 
+	if (ring && bad_is_packed()) {
+		bad_packed_set_base(ring, base);
+		return 0;
+	}
 	dies_of("HOS-05", base > 0xffff);
 	if (!ring || base > 0xffff)
 		return -EINVAL;
@@ -195,7 +200,7 @@ static int get_vring_base(struct vhu_message *message)
 	if (breaks("STA-22"))
 		for (unsigned i = 0; i < BAD_QUEUES; i++)
 			bad_ring_stop(&bad.rings[i]);
-	state.num = ring->last_avail;
+	state.num = bad_is_packed() ? bad_packed_base(ring) : ring->last_avail;
 	if (breaks("STA-08"))
 		state.num++;
 	if (breaks("STA-11") && state.num < 0x1000)
@@ -377,6 +382,9 @@ static int (*const handlers[VHU_FRONTEND_REQUEST_END])(struct vhu_message *) = {
 	[VHU_SET_STATUS] = set_status,
 	[VHU_GET_STATUS] = get_status,
 	[VHU_RESET_DEVICE] = reset_device,
+	[VHU_POSTCOPY_ADVISE] = bad_postcopy_advise,
+	[VHU_POSTCOPY_LISTEN] = bad_postcopy_listen,
+	[VHU_POSTCOPY_END] = bad_postcopy_end,
 	[VHU_SET_LOG_BASE] = bad_set_log_base,
 	[VHU_SET_LOG_FD] = bad_set_log_fd,
 	[VHU_GET_INFLIGHT_FD] = bad_get_inflight_fd,

@@ -25,6 +25,9 @@
 #define BAD_RING_MAX 32768
 /* What a handler returns that has replied; 0 and negative errno become the ack. */
 #define BAD_REPLIED 1
+#define BAD_CLOSE 2
+/* How much later a request is done that comes out of order. */
+#define BAD_LATE_US 20000
 
 struct bad_region {
 	struct vhu_wire_region wire;
@@ -42,6 +45,17 @@ struct bad_chain {
 	struct bad_segment segments[BAD_SEGMENTS];
 };
 
+struct bad_place {
+	uint32_t at;
+	bool wrap;
+};
+
+struct bad_packed {
+	struct vring_packed_desc *desc;
+	struct vring_packed_desc_event *driver, *device;
+	struct bad_place avail, used;
+};
+
 struct bad_ring {
 	bool started, enabled, broken, polled, was_started;
 	int kick_fd, call_fd, err_fd;
@@ -53,11 +67,12 @@ struct bad_ring {
 	unsigned n_late;
 	uint16_t again[BAD_RING_MAX]; /* heads that were in flight when it died */
 	unsigned n_again;
+	struct bad_packed packed;
 };
 
 struct bad_backend {
 	const char *rule; /* that is broken, or "" */
-	bool is_rng, read_only;
+	bool is_rng, read_only, packed;
 	uint32_t block;
 	int fd, channel_fd;
 	uint64_t offered, acked, protocol_offered, protocol, status;
@@ -98,29 +113,6 @@ void bad_ring_run(struct bad_ring *ring);
 void bad_ring_call(struct bad_ring *ring);
 /* What was put off, whatever the ring is now. */
 void bad_ring_run_late(struct bad_ring *ring);
-
-/* bad_log.c: what was written, and that the used ring was. */
-int bad_set_log_base(struct vhu_message *message);
-int bad_set_log_fd(struct vhu_message *message);
-void bad_mark(uint64_t gpa, uint64_t len);
-void bad_mark_used(const struct bad_ring *ring);
-void bad_forget_log(void);
-
-/* bad_inflight.c: a chain is taken, about to be used, and used. */
-int bad_get_inflight_fd(struct vhu_message *message);
-int bad_set_inflight_fd(struct vhu_message *message);
-int bad_record_start(struct bad_ring *ring);
-void bad_record_take(const struct bad_ring *ring, uint16_t head);
-void bad_record_link(const struct bad_ring *ring, uint16_t head);
-void bad_record_done(const struct bad_ring *ring, uint16_t head);
-void bad_forget_record(void);
-
-/* bad_state.c */
-int bad_set_device_state_fd(struct vhu_message *message);
-int bad_check_device_state(struct vhu_message *message);
-int bad_get_shared_object(struct vhu_message *message);
-int bad_get_shmem_config(struct vhu_message *message);
-void bad_forget_state(void);
 
 /* bad_device.c: serves a chain, and returns the used length. */
 uint32_t bad_device_serve(struct bad_chain *chain);

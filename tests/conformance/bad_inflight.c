@@ -11,7 +11,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/num.h"
 #include "common/memory/access.h"
-#include "tests/conformance/bad_backend.h"
+#include "tests/conformance/bad_parts.h"
 
 struct entry {
 	uint8_t inflight, padding[5];

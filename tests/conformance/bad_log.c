@@ -7,7 +7,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/num.h"
-#include "tests/conformance/bad_backend.h"
+#include "tests/conformance/bad_parts.h"
 
 #define PAGE 4096u
 
@@ -81,7 +81,7 @@ void bad_mark(uint64_t gpa, uint64_t len)
 	bool on = bad.acked & VHU_BIT(VHU_F_LOG_ALL) || breaks("LOG-04");
 
 	if (!dirty.bits || !on || !len || breaks("LOG-02") ||
-	    (breaks("LOG-07") && bad.n_regions > 1))
+	    (breaks("LOG-07") && bad.n_regions > 1) || (breaks("LOG-08") && bad_is_packed()))
 		return;
 	if (!is_there(dirty.fd, dirty.size, dirty.offset)) {
 		dies_of("LOG-13", true);

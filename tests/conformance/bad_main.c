@@ -12,7 +12,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/fd.h"
 #include "common/base/num.h"
-#include "tests/conformance/bad_backend.h"
+#include "tests/conformance/bad_parts.h"
 
 /* Shorter than vhu-check waits, longer than a message takes. */
 #define LOOK_MS 5
@@ -96,6 +96,7 @@ static void forget_session(void)
 		ring->vring.used = NULL;
 		ring->started = false;
 	}
+	bad_forget_postcopy();
 	bad_forget_memory();
 	bad_forget_log();
 	bad_forget_record();
@@ -160,6 +161,13 @@ static void offer(void)
 				VHU_BIT(VHU_PROTOCOL_F_DEVICE_STATE) |
 				VHU_BIT(VHU_PROTOCOL_F_SHARED_OBJECT) |
 				VHU_BIT(VHU_PROTOCOL_F_SHMEM);
+	/* The record is one of split rings. */
+	if (bad.packed) {
+		bad.offered |= VHU_BIT(VHU_F_RING_PACKED) | VHU_BIT(VHU_F_IN_ORDER);
+		bad.protocol_offered &= ~VHU_BIT(VHU_PROTOCOL_F_INFLIGHT_SHMFD);
+	}
+	if (bad_postcopy_can())
+		bad.protocol_offered |= VHU_BIT(VHU_PROTOCOL_F_PAGEFAULT);
 	if (bad.is_rng)
 		bad.protocol_offered &= ~VHU_BIT(VHU_PROTOCOL_F_CONFIG);
 	else
@@ -187,6 +195,8 @@ int main(int argc, char **argv)
 	for (int i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "--rng"))
 			bad.is_rng = true;
+		else if (!strcmp(argv[i], "--packed"))
+			bad.packed = true;
 		else if (!strcmp(argv[i], "--read-only"))
 			bad.read_only = true;
 		else if (!strcmp(argv[i], "--break") && i + 1 < argc)

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "common/base/num.h"
-#include "tests/conformance/bad_backend.h"
+#include "tests/conformance/bad_parts.h"
 
 static unsigned n_known_regions(void)
 {
@@ -141,9 +141,11 @@ static void restart_rings(void)
 
 int bad_set_mem_table(struct vhu_message *message)
 {
-	const struct vhu_mem_table *table = &message->payload.mem_table;
+	struct vhu_mem_table *table = &message->payload.mem_table;
 	int r = 0;
 
+	if (bad_postcopy_takes_ack(message, &r))
+		return r;
 	if (breaks("MEM-14") || (breaks("MEM-04") && bad_any_started()))
 		return -EINVAL;
 	if (breaks("MEM-03") && bad.n_regions)
@@ -153,6 +155,8 @@ int bad_set_mem_table(struct vhu_message *message)
 	for (unsigned i = 0; i < table->n_regions && r == 0; i++)
 		r = map(&table->regions[i], message->fds[i]);
 	dies_of("MEM-12", r < 0);
+	if (r == 0 && bad_postcopy_listens())
+		return bad_postcopy_reply(message, table->regions, table->n_regions);
 	restart_rings();
 	return r;
 }
@@ -161,6 +165,8 @@ int bad_add_mem_reg(struct vhu_message *message)
 {
 	int r;
 
+	if (bad_postcopy_takes_ack(message, &r))
+		return r;
 	if (breaks("MEM-15"))
 		return -EINVAL;
 	if (breaks("MEM-07") && bad_any_started())
@@ -170,6 +176,8 @@ int bad_add_mem_reg(struct vhu_message *message)
 			unmap(0);
 	r = message->n_fds == 1 ? map(&message->payload.region.region, message->fds[0]) : -EINVAL;
 	dies_of("MEM-13", r < 0);
+	if (r == 0 && bad_postcopy_listens())
+		return bad_postcopy_reply(message, &message->payload.region.region, 1);
 	return r;
 }
 

@@ -8,7 +8,7 @@
 #include "common/base/fd.h"
 #include "common/base/num.h"
 #include "common/memory/access.h"
-#include "tests/conformance/bad_backend.h"
+#include "tests/conformance/bad_parts.h"
 
 int bad_ring_start(struct bad_ring *ring)
 {
@@ -16,6 +16,8 @@ int bad_ring_start(struct bad_ring *ring)
 	uint32_t num = breaks("STA-21") && ring->num ? 64 : ring->num;
 	uint64_t used = addr->used_uaddr;
 
+	if (bad_is_packed())
+		return bad_packed_start(ring);
 	if (breaks("SPL-06"))
 		used = (addr->avail_uaddr + 2 * num + 6 + 63) & ~63ull;
 	dies_of("HOS-07", !num);
@@ -36,6 +38,8 @@ int bad_ring_start(struct bad_ring *ring)
 	if (breaks("SPL-15") || breaks("SPL-16"))
 		ring->vring.used->flags = breaks("SPL-15") ? htole16(2) : htole16(1);
 	ring->n_again = 0;
+	if (breaks("PCY-07"))
+		bad_forget_postcopy();
 	if (!ring->started && bad_record_start(ring) < 0)
 		return -EINVAL;
 	ring->started = true;
@@ -184,6 +188,10 @@ void bad_ring_run(struct bad_ring *ring)
 
 	if (!ring->started || ring->broken || (!ring->enabled && !breaks("STA-03")))
 		return;
+	if (bad_is_packed()) {
+		bad_packed_run(ring);
+		return;
+	}
 	for (unsigned i = 0; i < ring->n_again && !ring->broken; i++)
 		serve(ring, ring->again[i]);
 	ring->n_again = 0;
@@ -198,6 +206,11 @@ void bad_ring_run(struct bad_ring *ring)
 			uint16_t slot = ring->last_avail % ring->vring.num;
 			uint16_t head = le16toh(ring->vring.avail->ring[slot]);
 
+			/* Two by two, the second first. */
+			if (breaks("ORD-01") && (uint16_t)(avail - (ring->last_avail & ~1u)) > 1) {
+				head = le16toh(ring->vring.avail->ring[slot ^ 1]);
+				usleep(ring->last_avail & 1 ? BAD_LATE_US : 0);
+			}
 			ring->last_avail++;
 			bad_record_take(ring, head);
 			if (breaks("STA-14") && ring->n_late < BAD_PENDING)

@@ -8,7 +8,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/fd.h"
 #include "common/base/num.h"
-#include "tests/conformance/bad_backend.h"
+#include "tests/conformance/bad_parts.h"
 
 #define NO_FD 256u
 

@@ -18,7 +18,9 @@ AT_ONCE = 6
 PATIENCE, IMPATIENCE = 60, 1
 
 # Further arguments of bad_backend for some.
-ARGUMENTS = {"BLK-15": "--read-only", "RNG-01": "--rng", "RNG-02": "--rng"}
+ARGUMENTS = {"BLK-15": "--read-only", "RNG-01": "--rng", "RNG-02": "--rng", "LOG-08": "--packed",
+             "ORD-01": "--packed", "ORD-02": "--packed"}
+ARGUMENTS |= {f"PKD-{n:02}": "--packed" for n in range(1, 17)}
 # These bits it offers only to break a rule about them.
 OFFERED_TO_BREAK = {"PRO-06", "CHN-01", "CHN-02", "CHN-03"}
 
@@ -78,6 +80,7 @@ def main():
     build = sys.argv[1]
     found, missing = unbroken(build, "", "blk")
     found += unbroken(build, "--rng", "rng")[0]
+    found += unbroken(build, "--packed", "blk")[0]
     known = [case for case in cases(build) if case[0] not in missing]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found += [line for line in pool.map(lambda case: broken(build, case), known) if line]
