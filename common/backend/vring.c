@@ -244,6 +244,9 @@ static void take_up_last_run(struct vhu_vring *vring)
 {
 	uint32_t left = vhu_virtqueue_n_again(&vring->queue), before;
 
+	/* It may have been disabled before its first pass. */
+	if (left)
+		vhu_vring_set_active(vring, true);
 	do {
 		before = left;
 		if (!left || !vring->active)
