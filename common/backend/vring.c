@@ -306,6 +306,21 @@ static void tell_malformed(struct vhu_vring *vring)
 	vring->malformed_told = vring->queue.malformed;
 }
 
+/* What a pass has come to. Of memory that is gone nothing can be said but that. */
+static void judge(struct vhu_vring *vring, int result)
+{
+	if (vhu_memory_faulted(vring->queue.memory)) {
+		vhu_vring_set_active(vring, false);
+		vhu_worker_memory_faulted(vring->worker);
+		return;
+	}
+	tell_malformed(vring);
+	if (vring->queue.broken)
+		vhu_vring_break(vring, vring->queue.why_broken);
+	else if (result < 0)
+		vhu_vring_break(vring, strerror(-result));
+}
+
 bool vhu_vring_process(struct vhu_vring *vring)
 {
 	bool more;
@@ -321,14 +336,8 @@ bool vhu_vring_process(struct vhu_vring *vring)
 	vring->queue.denied.access = 0;
 	vhu_counter_add(&vring->passes, 1);
 	vhu_vring_notify(vring);
-	tell_malformed(vring);
-	if (vring->queue.broken)
-		vhu_vring_break(vring, vring->queue.why_broken);
-	else if (r == -EFAULT)
+	if (r == -EFAULT)
 		vhu_memory_note_fault(vring->queue.memory);
-	else if (r < 0)
-		vhu_vring_break(vring, strerror(-r));
-	if (vhu_memory_faulted(vring->queue.memory))
-		vhu_worker_memory_faulted(vring->worker);
+	judge(vring, r);
 	return more;
 }
