@@ -21,7 +21,6 @@ NEVER = {"PRO-06", "CHN-01", "CHN-02", "CHN-03"}
 NO_OBJECTS = {"CHN-04", "CHN-05"}
 # What needs leave to open a userfaultfd.
 POSTCOPY = {f"PCY-{n:02}" for n in range(1, 12)} if os.geteuid() else set()
-INFLIGHT = {f"INF-{n:02}" for n in range(1, 14)}
 BLK_ONLY = {f"BLK-{n:02}" for n in range(1, 17)} | {f"BLW-{n:02}" for n in range(1, 8)} | \
            {"CFG-06", "CFG-07", "CFG-08"}
 RNG_ONLY = {"RNG-01", "RNG-02"}
@@ -65,7 +64,7 @@ def complaints(report, may_skip):
     for case in report["cases"]:
         result = case["result"]
         if result == "pass" or (result == "skip" and
-                                case["id"] in may_skip | POSTCOPY | INFLIGHT | NO_OBJECTS):
+                                case["id"] in may_skip | POSTCOPY | NO_OBJECTS):
             continue
         why = case.get("reason") or case.get("seen") or ""
         yield f"{case['id']} {result}: {why}"
