@@ -62,6 +62,9 @@ static int get_features(struct vhu_message *message)
 	static unsigned n;
 	uint64_t features = bad.offered;
 
+	dies_of("IOT-12", bad.rings[0].unresolved);
+	if (breaks("IOT-07") && bad_has_iommu() && bad_iotlb_missed())
+		return BAD_REPLIED;
 	if (breaks("FEA-01") && n++ % 2)
 		features ^= VHU_BIT(VHU_F_RING_EVENT_IDX);
 	return bad_reply_u64(message, features);
@@ -234,10 +237,12 @@ static int set_vring_kick(struct vhu_message *message)
 		return 0;
 	if (breaks("CHN-02") && has(VHU_PROTOCOL_F_INBAND_NOTIFICATIONS))
 		return 0;
+	bad_iotlb_begin();
 	r = bad_ring_start(ring);
+	ring->unresolved = r < 0 && bad_iotlb_missed();
 	if (r == 0)
 		bad_ring_run(ring);
-	return r;
+	return ring->unresolved ? 0 : r;
 }
 
 static int vring_kick(struct vhu_message *message)
@@ -385,6 +390,7 @@ static int (*const handlers[VHU_FRONTEND_REQUEST_END])(struct vhu_message *) = {
 	[VHU_POSTCOPY_ADVISE] = bad_postcopy_advise,
 	[VHU_POSTCOPY_LISTEN] = bad_postcopy_listen,
 	[VHU_POSTCOPY_END] = bad_postcopy_end,
+	[VHU_IOTLB_MSG] = bad_iotlb_msg,
 	[VHU_SET_LOG_BASE] = bad_set_log_base,
 	[VHU_SET_LOG_FD] = bad_set_log_fd,
 	[VHU_GET_INFLIGHT_FD] = bad_get_inflight_fd,

@@ -57,6 +57,7 @@ struct bad_packed {
 };
 
 struct bad_ring {
+	bool unresolved; /* it is to start when its addresses are known */
 	bool started, enabled, broken, polled, was_started;
 	int kick_fd, call_fd, err_fd;
 	uint32_t num;
@@ -72,7 +73,7 @@ struct bad_ring {
 
 struct bad_backend {
 	const char *rule; /* that is broken, or "" */
-	bool is_rng, read_only, packed;
+	bool is_rng, read_only, packed, iommu;
 	uint32_t block;
 	int fd, channel_fd;
 	uint64_t offered, acked, protocol_offered, protocol, status;

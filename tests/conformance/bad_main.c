@@ -98,6 +98,7 @@ static void forget_session(void)
 	}
 	bad_forget_postcopy();
 	bad_forget_memory();
+	bad_forget_iotlb();
 	bad_forget_log();
 	bad_forget_record();
 	bad_forget_state();
@@ -166,6 +167,10 @@ static void offer(void)
 		bad.offered |= VHU_BIT(VHU_F_RING_PACKED) | VHU_BIT(VHU_F_IN_ORDER);
 		bad.protocol_offered &= ~VHU_BIT(VHU_PROTOCOL_F_INFLIGHT_SHMFD);
 	}
+	if (bad.iommu) {
+		bad.offered |= VHU_BIT(VHU_F_ACCESS_PLATFORM);
+		bad.protocol_offered &= ~VHU_BIT(VHU_PROTOCOL_F_INFLIGHT_SHMFD);
+	}
 	if (bad_postcopy_can())
 		bad.protocol_offered |= VHU_BIT(VHU_PROTOCOL_F_PAGEFAULT);
 	if (bad.is_rng)
@@ -197,6 +202,8 @@ int main(int argc, char **argv)
 			bad.is_rng = true;
 		else if (!strcmp(argv[i], "--packed"))
 			bad.packed = true;
+		else if (!strcmp(argv[i], "--iommu"))
+			bad.iommu = true;
 		else if (!strcmp(argv[i], "--read-only"))
 			bad.read_only = true;
 		else if (!strcmp(argv[i], "--break") && i + 1 < argc)

@@ -28,8 +28,10 @@ void *bad_at_uaddr(uint64_t uaddr, uint64_t len)
 }
 
 /* Where gpa is, and how many of len bytes are there in one piece. */
-static char *at_gpa(uint64_t gpa, uint32_t *len)
+static char *at_gpa(uint64_t gpa, uint32_t *len, bool write)
 {
+	if (bad_has_iommu())
+		return bad_at_iova(gpa, len, write ? 2 : 1);
 	for (unsigned i = 0; i < n_known_regions(); i++) {
 		const struct bad_region *region = &bad.regions[i];
 		uint64_t offset = gpa - region->wire.gpa;
@@ -69,7 +71,7 @@ static bool copy(uint64_t gpa, void *buf, uint32_t len, bool write)
 
 	while (len) {
 		uint32_t n = len;
-		char *at = at_gpa(gpa, &n);
+		char *at = at_gpa(gpa, &n, write);
 
 		if (!at || !copy_part(write ? at : bytes, write ? bytes : at, n))
 			return false;

@@ -68,9 +68,9 @@ int bad_packed_start(struct bad_ring *ring)
 		   in_flight > (int64_t)ring->num;
 
 	dies_of("PKD-16", odd);
-	packed->desc = bad_at_uaddr(ring->addr.desc_uaddr, 16ull * ring->num);
-	packed->driver = bad_at_uaddr(ring->addr.avail_uaddr, 4);
-	packed->device = bad_at_uaddr(ring->addr.used_uaddr, 4);
+	packed->desc = bad_at_ring(ring->addr.desc_uaddr, 16ull * ring->num, 3);
+	packed->driver = bad_at_ring(ring->addr.avail_uaddr, 4, 1);
+	packed->device = bad_at_ring(ring->addr.used_uaddr, 4, 3);
 	if (odd || !ring->num || !packed->desc || !packed->driver || !packed->device)
 		return -EINVAL;
 	ring->started = true;
@@ -182,15 +182,30 @@ static void ask_kicks(struct bad_ring *ring)
 static struct bad_chain held;
 static uint32_t held_span;
 
+static bool is_next_available(const struct bad_ring *ring, uint32_t span)
+{
+	struct bad_place next = ring->packed.avail;
+
+	move_on(ring, &next, span);
+	return is_available(ring, next);
+}
+
 /* ORD-02: the first of two comes after the second. */
 static void use(struct bad_ring *ring, struct bad_chain *chain, uint32_t span)
 {
-	if (breaks("ORD-02") && !held_span && is_available(ring, ring->packed.avail)) {
+	uint32_t len;
+
+	if (breaks("ORD-02") && !held_span && is_next_available(ring, span)) {
 		held = *chain;
 		held_span = span;
+		move_on(ring, &ring->packed.avail, span);
 		return;
 	}
-	push(ring, chain->head, bad_device_serve(chain), span);
+	len = bad_device_serve(chain);
+	if (bad_iotlb_missed())
+		return;
+	move_on(ring, &ring->packed.avail, span);
+	push(ring, chain->head, len, span);
 	if (held_span) {
 		usleep(BAD_LATE_US);
 		push(ring, held.head, bad_device_serve(&held), held_span);
@@ -206,17 +221,23 @@ void bad_packed_run(struct bad_ring *ring)
 
 	do {
 		while (!ring->broken && is_available(ring, ring->packed.avail)) {
-			uint32_t span = gather(ring, ring->packed.avail, &chain, &right);
+			uint32_t span;
 
+			bad_iotlb_begin();
+			span = gather(ring, ring->packed.avail, &chain, &right);
+			if (bad_iotlb_missed())
+				goto out;
 			dies_of("PKD-15", !span || !right);
 			ring->broken = !span || !right;
 			if (ring->broken)
 				break;
-			move_on(ring, &ring->packed.avail, span);
 			use(ring, &chain, span);
+			if (bad_iotlb_missed())
+				goto out;
 		}
 		ask_kicks(ring);
 	} while (!ring->broken && is_available(ring, ring->packed.avail));
+out:
 	if (half_of(before) != half_of(ring->packed.used) && wants_call(ring, before))
 		bad_ring_call(ring);
 }

@@ -29,6 +29,15 @@ void bad_record_link(const struct bad_ring *ring, uint16_t head);
 void bad_record_done(const struct bad_ring *ring, uint16_t head);
 void bad_forget_record(void);
 
+/* bad_iotlb.c: begin and missed: around what is to be tried again after a miss. */
+bool bad_has_iommu(void);
+void bad_iotlb_begin(void);
+bool bad_iotlb_missed(void);
+void *bad_at_iova(uint64_t iova, uint32_t *len, uint8_t perm);
+void *bad_at_ring(uint64_t address, uint64_t len, uint8_t perm);
+int bad_iotlb_msg(struct vhu_message *message);
+void bad_forget_iotlb(void);
+
 /* bad_postcopy.c */
 bool bad_postcopy_can(void);
 int bad_postcopy_advise(struct vhu_message *message);

@@ -22,9 +22,9 @@ int bad_ring_start(struct bad_ring *ring)
 		used = (addr->avail_uaddr + 2 * num + 6 + 63) & ~63ull;
 	dies_of("HOS-07", !num);
 	ring->vring.num = num;
-	ring->vring.desc = bad_at_uaddr(addr->desc_uaddr, 16ull * num);
-	ring->vring.avail = bad_at_uaddr(addr->avail_uaddr, 2ull * num + 6);
-	ring->vring.used = bad_at_uaddr(used, 8ull * num + 6);
+	ring->vring.desc = bad_at_ring(addr->desc_uaddr, 16ull * num, 1);
+	ring->vring.avail = bad_at_ring(addr->avail_uaddr, 2ull * num + 6, 1);
+	ring->vring.used = bad_at_ring(used, 8ull * num + 6, 3);
 	dies_of("HOS-06", num && (!ring->vring.desc || !ring->vring.avail || !ring->vring.used));
 	if (!num || !ring->vring.desc || !ring->vring.avail || !ring->vring.used)
 		return -EINVAL;
@@ -50,6 +50,7 @@ int bad_ring_start(struct bad_ring *ring)
 void bad_ring_stop(struct bad_ring *ring)
 {
 	ring->was_started |= ring->started;
+	ring->unresolved = false;
 	ring->started = false;
 	if (breaks("STA-03"))
 		ring->started = true;
@@ -164,14 +165,24 @@ static bool wants_call(struct bad_ring *ring, uint16_t before)
 				before);
 }
 
-static void serve(struct bad_ring *ring, uint16_t head)
+/* False: it has to come again, when a miss is answered. */
+static bool serve(struct bad_ring *ring, uint16_t head)
 {
 	static struct bad_chain chain;
+	uint32_t len = 0;
+	bool right;
 
-	if (gather(ring, head, &chain))
-		push(ring, head, bad_device_serve(&chain));
+	bad_iotlb_begin();
+	right = gather(ring, head, &chain);
+	if (right)
+		len = bad_device_serve(&chain);
+	if (bad_iotlb_missed())
+		return false;
+	if (right)
+		push(ring, head, len);
 	else
 		ring->broken = true;
+	return true;
 }
 
 static void break_other_rules(struct bad_ring *ring)
@@ -184,8 +195,12 @@ static void break_other_rules(struct bad_ring *ring)
 
 void bad_ring_run(struct bad_ring *ring)
 {
-	uint16_t before = ring->used_idx, avail;
+	uint16_t before, avail;
 
+	bad_iotlb_begin();
+	if (ring->unresolved)
+		ring->unresolved = bad_ring_start(ring) < 0;
+	before = ring->used_idx;
 	if (!ring->started || ring->broken || (!ring->enabled && !breaks("STA-03")))
 		return;
 	if (bad_is_packed()) {
@@ -215,14 +230,17 @@ void bad_ring_run(struct bad_ring *ring)
 			bad_record_take(ring, head);
 			if (breaks("STA-14") && ring->n_late < BAD_PENDING)
 				ring->late[ring->n_late++] = head;
-			else
-				serve(ring, head);
+			else if (!serve(ring, head)) {
+				ring->last_avail--;
+				goto out;
+			}
 			break_other_rules(ring);
 		}
 		if (bad.acked & VHU_BIT(VHU_F_RING_EVENT_IDX))
 			vhu_store_le16(&vring_avail_event(&ring->vring), ring->last_avail);
 		vhu_full_barrier();
 	} while (!ring->broken && vhu_load_le16(&ring->vring.avail->idx) != ring->last_avail);
+out:
 	if (ring->used_idx != before && wants_call(ring, before))
 		bad_ring_call(ring);
 }

@@ -21,6 +21,7 @@ PATIENCE, IMPATIENCE = 60, 1
 ARGUMENTS = {"BLK-15": "--read-only", "RNG-01": "--rng", "RNG-02": "--rng", "LOG-08": "--packed",
              "ORD-01": "--packed", "ORD-02": "--packed"}
 ARGUMENTS |= {f"PKD-{n:02}": "--packed" for n in range(1, 17)}
+ARGUMENTS |= {f"IOT-{n:02}": "--iommu --packed" for n in range(1, 13)}
 # These bits it offers only to break a rule about them.
 OFFERED_TO_BREAK = {"PRO-06", "CHN-01", "CHN-02", "CHN-03"}
 
@@ -47,8 +48,12 @@ def broken(build, case):
     name, level = case
     rng = name.startswith("RNG")
     backend = f"{ARGUMENTS.get(name, '')} --break {name}"
-    status, report = check(build, ["--only", name, "--destructive", "--timeout", str(IMPATIENCE),
-                                   "--device", "rng" if rng else "blk"], backend)
+    for timeout in (IMPATIENCE, PATIENCE):
+        status, report = check(build, ["--only", name, "--destructive", "--timeout", str(timeout),
+                                       "--device", "rng" if rng else "blk"], backend)
+        # Status 3: it was not even up in so short a time.
+        if status != 3 or report["cases"]:
+            break
     if not report["cases"]:
         return f"{name}: no report, status {status}: {report.get('error')}"
     result = report["cases"][0]
@@ -80,7 +85,7 @@ def main():
     build = sys.argv[1]
     found, missing = unbroken(build, "", "blk")
     found += unbroken(build, "--rng", "rng")[0]
-    found += unbroken(build, "--packed", "blk")[0]
+    found += unbroken(build, "--packed --iommu", "blk")[0]
     known = [case for case in cases(build) if case[0] not in missing]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found += [line for line in pool.map(lambda case: broken(build, case), known) if line]
