@@ -107,7 +107,8 @@ static int find_areas(struct vhu_virtqueue *q)
 	if (r == 0 && !q->begun) {
 		r = q->layout->start(q, q->setup.base);
 		if (r < 0)
-			vhu_virtqueue_break(q, "its base is out of range");
+			vhu_virtqueue_break(q, r == -EBADMSG ? "its in-flight record is damaged"
+							: "its base is out of range");
 		q->begun = r == 0;
 	}
 	if (r < 0)
