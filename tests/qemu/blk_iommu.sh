@@ -10,8 +10,6 @@
 
 guest_layers="base fio"
 guest_memory=768M
-guest_machine=(-M "q35,memory-backend=mem,kernel-irqchip=split" -m "$guest_memory" -object
-	"memory-backend-memfd,id=mem,size=$guest_memory,share=on")
 script=$(cat <<'END'
 fill()
 {
@@ -62,20 +60,17 @@ start_back_end()
 	blk_start "$1" --file "$dir/$1.img" --num-queues 2
 }
 
-# try NAME DISK-PROPERTIES KERNEL-PARAMETERS IOMMU
+# try NAME IOMMU DISK-PROPERTIES
 try()
 {
-	local name=$1 properties=,num-queues=2,disable-legacy=on,iommu_platform=on$2
-	local before=$guest_parameters disk=vda image
+	local name=$1 properties=,num-queues=2$3 disk=vda image
 
 	for image in "$name-split" "$name-packed"; do
 		truncate -s 96M "$dir/$image.img"
 		start_back_end "$image"
 	done
-	guest_parameters+=" $3"
-	guest_start -no-reboot -device "$4" $(blk_device "$name-split" "$properties") \
+	guest_start -no-reboot $2 $(blk_device "$name-split" "$properties") \
 		$(blk_device "$name-packed" "$properties,packed=on") <<<"$script"
-	guest_parameters=$before
 	guest_wait_line "the disks are filled" "$name: the disks are filled"
 	sleep 2
 	backend_kill "$name-split"
@@ -93,6 +88,7 @@ try()
 	done
 }
 
-try intel ,ats=on intel_iommu=on intel-iommu,intremap=on,device-iotlb=on
-try virtio "" "" virtio-iommu-pci
+try virtio "-device virtio-iommu-pci" ,disable-legacy=on,iommu_platform=on
+guest_use_intel_iommu
+try intel "$intel_iommu" "$intel_iommu_disk"
 finish_test

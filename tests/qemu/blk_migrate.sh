@@ -12,11 +12,19 @@ trips=${trips:-1}
 guest_seconds=$((180 + 90 * trips))
 guest_memory=256M
 guest_programs=churn
+iommu=
+properties=
+if [ -n "${behind_iommu:-}" ]; then
+	guest_use_intel_iommu
+	iommu=$intel_iommu
+	properties=$intel_iommu_disk
+fi
 
 # The devices of the side.
 devices()
 {
-	echo $(blk_device "$1" ,num-queues=2) $(blk_device "$1-packed" ,num-queues=1,packed=on)
+	echo $iommu $(blk_device "$1" ,num-queues=2"$properties") \
+		$(blk_device "$1-packed" ,num-queues=1,packed=on"$properties")
 }
 
 has_done()

@@ -212,6 +212,18 @@ blk_device()
 		"-device vhost-user-blk-pci,chardev=$1${2:-}"
 }
 
+# QEMU's options for an IOMMU, which come before those of the disks, and a disk's properties.
+intel_iommu="-device intel-iommu,intremap=on,device-iotlb=on"
+intel_iommu_disk=,disable-legacy=on,iommu_platform=on,ats=on
+
+# The machine and the kernel for it.
+guest_use_intel_iommu()
+{
+	guest_machine=(-M "q35,memory-backend=mem,kernel-irqchip=split" -m "$guest_memory" -object
+		"memory-backend-memfd,id=mem,size=$guest_memory,share=on")
+	guest_parameters+=" intel_iommu=on"
+}
+
 # The initramfs: layers that are there already, and a small one with the script from standard
 # input and, as /test/NAME, the programs of ours that guest_programs names.
 make_initrd()
