@@ -75,6 +75,17 @@ is_refused()
 		grep -q "locked by process ${backend_pid[$1]}" "$dir/third"
 }
 
+# One of QEMU's own programs, which wants to write.
+qemu_opens()
+{
+	qemu-io -f raw -c "read 0 512" "$dir/split.img"
+}
+
+qemu_is_kept_out()
+{
+	! qemu_opens 2>"$dir/qemu-io" && grep -q "Failed to get .* lock" "$dir/qemu-io"
+}
+
 truncate -s 64M "$dir/split.img" "$dir/packed.img"
 start_side here
 check "a third program is kept out" is_refused here
@@ -84,6 +95,7 @@ guest_start -no-reboot $(devices here) <<'END'
 check_equal "memory and disks are what was written" $? 0
 END
 check_works "before"
+check "QEMU's programs are kept out" qemu_is_kept_out
 check_holds here "before"
 guest_incoming -no-reboot $(devices there)
 migrate_begin
@@ -104,4 +116,5 @@ for name in split packed; do
 	printf stop | dd of="$dir/$name.img" conv=notrunc status=none
 done
 guest_wait
+check "QEMU's programs may have the image when the guest has gone" qemu_opens
 finish_test

@@ -27,8 +27,9 @@ guest_memory=512M
 guest_machine=()
 guest_cpus=2
 guest_kernel=$(echo "$cache"/kernel/boot/vmlinuz-*)
-# A host that is busy lets the timer of an emulated machine look broken.
+# A host that is busy lets the timer of an emulated machine look broken, and its processors stuck.
 guest_parameters="console=ttyS0 loglevel=5 panic=-1 mitigations=off nokaslr no_timer_check"
+guest_parameters+=" nosoftlockup"
 guest_parameters+=${VHU_PARAM:+ $VHU_PARAM}
 guest_boot=()
 guest_programs=
