@@ -130,9 +130,9 @@ static void nothing_is_said_unasked(struct check *check)
 
 	check_connect(check);
 	check->frontend.no_acks = true;
+	/* Once: there are back-ends that take no second owner. */
+	expect_call(check, vhu_frontend_tell(&check->frontend, VHU_SET_OWNER), "SET_OWNER");
 	for (unsigned i = 0; i < 5; i++) {
-		expect_call(check, vhu_frontend_tell(&check->frontend, VHU_SET_OWNER),
-			    "SET_OWNER");
 		expect_call(check, vhu_frontend_set_features(&check->frontend, features),
 			    "SET_FEATURES");
 	}

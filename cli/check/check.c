@@ -13,6 +13,9 @@
 
 #include "common/base/fd.h"
 
+/* Between two tries to be served. */
+#define AGAIN_MS 5
+
 /* How a case ends. */
 
 void check_end(struct check *check, enum check_result result)
@@ -118,6 +121,25 @@ static void await_errand(struct check *check)
 		check_untried(check, "the back-end could not be started again");
 }
 
+int check_connect_served(struct check *check)
+{
+	static const struct vhu_header get_features = { VHU_GET_FEATURES, VHU_VERSION, 0 };
+	uint64_t deadline_ns = vhu_now_ns() + (uint64_t)check->timeout_ms * NS_PER_MS;
+	struct vhu_message reply;
+	int r;
+
+	do {
+		r = vhu_frontend_connect(&check->frontend, check->socket);
+		if (r == 0)
+			r = check_exchange(check, &get_features, NULL, &reply);
+		if (r == 0)
+			vhu_message_finish(&reply);
+		else
+			check_sleep_ms(AGAIN_MS);
+	} while (r == -ECONNRESET && vhu_now_ns() < deadline_ns);
+	return r;
+}
+
 void check_connect(struct check *check)
 {
 	if (check->record->connected && !check->facts->persistent) {
@@ -126,7 +148,7 @@ void check_connect(struct check *check)
 		await_errand(check);
 	}
 	check->record->connected = true;
-	prepared(check, vhu_frontend_connect(&check->frontend, check->socket), "connect");
+	prepared(check, check_connect_served(check), "connect");
 }
 
 /* With a region at 0, unless the case has made its own. */

@@ -62,7 +62,12 @@ const char *check_explain(const struct check *check, int result, char buf[80]);
  */
 #define CHECK_FEATURES VHU_FRONTEND_FEATURES
 #define CHECK_PROTOCOL VHU_FRONTEND_PROTOCOL_FEATURES
+/*
+ * The connection has been served, once: some make a new socket for each connection, and close
+ * whoever came to the old one.
+ */
 void check_connect(struct check *check);
+int check_connect_served(struct check *check);
 void check_negotiate_bits(struct check *check, uint64_t features, uint64_t protocol);
 void check_negotiate(struct check *check, uint64_t features, uint64_t protocol);
 void check_share_memory(struct check *check);
