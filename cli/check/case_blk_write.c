@@ -102,8 +102,8 @@ static void zeroes_are_read(struct check *check)
 		static const uint8_t zeros[65536];
 
 		write_pattern(&disk, 0, 16 * disk.block, 1);
-		expect_status(&disk, run_segments(&disk, VIRTIO_BLK_T_WRITE_ZEROES, &segment, 1),
-			      VIRTIO_BLK_S_OK, "WRITE_ZEROES");
+		if (run_segments(&disk, VIRTIO_BLK_T_WRITE_ZEROES, &segment, 1) != VIRTIO_BLK_S_OK)
+			check_skip(check, "WRITE_ZEROES is not done (BLW-08)");
 		expect_status(&disk, disk_run(&disk, VIRTIO_BLK_T_IN, 4 * disk.block / SECTOR, 0,
 					 8 * disk.block), VIRTIO_BLK_S_OK, "a read");
 		for (uint32_t at = 0; at < 8 * disk.block; at += disk.block)
@@ -160,11 +160,26 @@ static void many_segments(struct check *check)
 		check_skip(check, "max_discard_seg is %u", n);
 	for (uint32_t i = 0; i < n; i++)
 		segments[i] = segment_of(&disk, 2 * i, 1, 0);
+	if (run_segments(&disk, VIRTIO_BLK_T_DISCARD, segments, 1) != VIRTIO_BLK_S_OK)
+		check_skip(check, "DISCARD is not done (BLW-08)");
 	write_pattern(&disk, 63 * disk.block / SECTOR, disk.block, 3);
 	expect_status(&disk, run_segments(&disk, VIRTIO_BLK_T_DISCARD, segments, n),
 		      VIRTIO_BLK_S_OK, "DISCARD of several segments");
 	expect_pattern(&disk, 63 * disk.block / SECTOR, disk.block, 3,
 		       "what was written and not discarded");
+}
+
+static void what_is_offered_is_done(struct check *check)
+{
+	struct disk disk = open_writable(check, 8);
+	const struct virtio_blk_discard_write_zeroes segment = segment_of(&disk, 0, 1, 0);
+
+	if (check->facts->features & VHU_BIT(VIRTIO_BLK_F_DISCARD))
+		expect_status(&disk, run_segments(&disk, VIRTIO_BLK_T_DISCARD, &segment, 1),
+			      VIRTIO_BLK_S_OK, "DISCARD of one block");
+	if (check->facts->features & VHU_BIT(VIRTIO_BLK_F_WRITE_ZEROES))
+		expect_status(&disk, run_segments(&disk, VIRTIO_BLK_T_WRITE_ZEROES, &segment, 1),
+			      VIRTIO_BLK_S_OK, "WRITE_ZEROES of one block");
 }
 
 static void segments_beyond_the_capacity(struct check *check)
@@ -206,6 +221,11 @@ static const struct check_case cases[] = {
 	{ "BLW-07", "DISCARD beyond the capacity fails", BLK_OPERATION, BLK_STATUS_BYTE,
 	  CHECK_MUST, VHU_BIT(VIRTIO_BLK_F_DISCARD), .needs = WRITES,
 	  .fn = segments_beyond_the_capacity },
+	{ "BLW-08", "DISCARD and WRITE_ZEROES are done, where they are offered",
+	  "virtio 1.3, 2.2.2",
+	  "The device MUST NOT offer feature bits corresponding to features it would not support "
+	  "if accepted by the driver (A warning: what holds the data may refuse it.)",
+	  CHECK_SHOULD, .needs = WRITES, .fn = what_is_offered_is_done },
 };
 
 const struct check_group check_blk_write = {

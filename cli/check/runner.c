@@ -310,6 +310,9 @@ static void note_end(struct check_runner *runner, const struct check_case *one,
 	char how[100];
 
 	check_target_describe(target, how, sizeof(how));
+	/* A program of one session dies of SIGPIPE when that ends in the middle of an answer. */
+	if (!runner->facts.persistent && check_target_signal(target) == SIGPIPE)
+		return;
 	if (check_target_signal(target)) {
 		snprintf(record->backend, sizeof(record->backend), "%s", how);
 		snprintf(record->said, sizeof(record->said), "%s",
@@ -336,12 +339,13 @@ static void note_end(struct check_runner *runner, const struct check_case *one,
 
 static void note_hang(struct check_record *record, const char *what)
 {
-	record->result = CHECK_FAIL;
 	snprintf(record->backend, sizeof(record->backend), "%s", what);
-	if (*record->seen)
-		return;
-	snprintf(record->expected, sizeof(record->expected), "the next connection is served");
-	snprintf(record->seen, sizeof(record->seen), "%s", what);
+	if (record->result != CHECK_FAIL && record->result != CHECK_WARN) {
+		snprintf(record->expected, sizeof(record->expected),
+			 "the next connection is served");
+		snprintf(record->seen, sizeof(record->seen), "%s", what);
+	}
+	record->result = CHECK_FAIL;
 }
 
 /* Odd input, or what led to a wrong answer, may have done harm that shows only later. */

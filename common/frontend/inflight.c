@@ -28,12 +28,16 @@ static int map_record(const struct vhu_inflight *wire, int fd, struct vhu_record
 	return 0;
 }
 
+/*
+ * With the padding of the C structure, as all front-ends send it, though the specification draws
+ * it without: there are back-ends that take nothing else.
+ */
 int vhu_frontend_get_record(struct vhu_frontend *frontend, uint16_t n_queues, uint16_t queue_size,
 			    struct vhu_record *ret_record)
 {
 	struct vhu_inflight asked = { .n_queues = n_queues, .queue_size = queue_size };
 	struct vhu_message reply;
-	int r = vhu_frontend_call(frontend, VHU_GET_INFLIGHT_FD, &asked, VHU_INFLIGHT_SIZE, NULL, 0,
+	int r = vhu_frontend_call(frontend, VHU_GET_INFLIGHT_FD, &asked, sizeof(asked), NULL, 0,
 				  &reply);
 
 	if (r < 0)
@@ -51,7 +55,7 @@ int vhu_frontend_get_record(struct vhu_frontend *frontend, uint16_t n_queues, ui
 
 int vhu_frontend_set_record(struct vhu_frontend *frontend, const struct vhu_record *record)
 {
-	return vhu_frontend_call(frontend, VHU_SET_INFLIGHT_FD, &record->wire, VHU_INFLIGHT_SIZE,
+	return vhu_frontend_call(frontend, VHU_SET_INFLIGHT_FD, &record->wire, sizeof(record->wire),
 				 &record->fd, 1, NULL);
 }
 

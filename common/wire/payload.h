@@ -84,7 +84,7 @@ struct vhu_inflight {
 	uint64_t mmap_offset;
 	uint16_t n_queues;
 	uint16_t queue_size;
-	uint32_t padding; /* not on the wire */
+	uint32_t padding; /* sent by most, and not in the specification */
 };
 #define VHU_INFLIGHT_SIZE offsetof(struct vhu_inflight, padding)
 

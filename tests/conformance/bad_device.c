@@ -145,6 +145,8 @@ static uint8_t zero_segments(const struct request *request)
 		if (is_beyond(le64toh(segments[i].sector), le32toh(segments[i].num_sectors)))
 			return breaks("BLW-07") ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;
 	}
+	if (breaks("BLW-08"))
+		return VIRTIO_BLK_S_IOERR;
 	for (uint32_t i = 0; i < n && !breaks("BLW-03"); i++)
 		memset(bad.disk + le64toh(segments[i].sector) * SECTOR, 0,
 		       (size_t)le32toh(segments[i].num_sectors) * SECTOR);

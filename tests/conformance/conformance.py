@@ -21,12 +21,12 @@ NEVER = {"PRO-06", "CHN-01", "CHN-02", "CHN-03"}
 NO_OBJECTS = {"CHN-04", "CHN-05"}
 # What needs leave to open a userfaultfd.
 POSTCOPY = {f"PCY-{n:02}" for n in range(1, 12)} if os.geteuid() else set()
-BLK_ONLY = {f"BLK-{n:02}" for n in range(1, 17)} | {f"BLW-{n:02}" for n in range(1, 8)} | \
+BLK_ONLY = {f"BLK-{n:02}" for n in range(1, 17)} | {f"BLW-{n:02}" for n in range(1, 9)} | \
            {"CFG-06", "CFG-07", "CFG-08"}
 RNG_ONLY = {"RNG-01", "RNG-02"}
 CONFIG = {f"CFG-{n:02}" for n in range(1, 9)}
 ONE_QUEUE = {"STA-22"}
-STATE = {f"DST-{n:02}" for n in range(1, 8)}
+STATE = {f"DST-{n:02}" for n in range(1, 9)}
 NO_READABLE = {"SPL-09"}
 RECONNECT = {"FRM-13", "REC-01", "REC-02", "REC-03"}
 # A disk has blocks of 512 bytes or not, and is read-only or not.

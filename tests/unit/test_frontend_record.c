@@ -41,7 +41,7 @@ static int get_record(struct scripted_peer *peer, const struct vhu_inflight *ans
 	peer_will_reply(peer, VHU_GET_INFLIGHT_FD, answer, VHU_INFLIGHT_SIZE, with_fd ? fd : -1);
 	close(fd);
 	r = vhu_frontend_get_record(&peer->frontend, 2, 64, ret_record);
-	peer_expect(peer, VHU_GET_INFLIGHT_FD, &asked, VHU_INFLIGHT_SIZE);
+	peer_expect(peer, VHU_GET_INFLIGHT_FD, &asked, sizeof(asked));
 	return r;
 }
 
@@ -74,8 +74,8 @@ static void test_record(void **state)
 	peer_will_ack(&peer, VHU_SET_INFLIGHT_FD, 0);
 	assert_int_equal(vhu_frontend_set_record(&peer.frontend, &record), 0);
 	message = peer_asked(&peer, VHU_SET_INFLIGHT_FD);
-	assert_int_equal(message.header.size, VHU_INFLIGHT_SIZE);
-	assert_memory_equal(&message.payload, &answer, VHU_INFLIGHT_SIZE);
+	assert_int_equal(message.header.size, sizeof(answer));
+	assert_memory_equal(&message.payload, &answer, sizeof(answer));
 	assert_int_equal(message.n_fds, 1);
 	assert_int_equal(fstat(record.fd, &ours), 0);
 	assert_int_equal(fstat(message.fds[0], &theirs), 0);
