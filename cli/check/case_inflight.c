@@ -378,7 +378,7 @@ static const struct check_case cases[] = {
 	  CHECK_ROBUST, PACKED, INFLIGHT, REQUEST, survives_records_of_junk },
 	{ "INF-13", "survives a record that is made shorter", TRACKING,
 	  "share it with front-end for persistent",
-	  CHECK_ROBUST, .protocol = INFLIGHT, .needs = REQUEST,
+	  CHECK_ROBUST, .protocol = INFLIGHT, .needs = REQUEST | CHECK_MAY_DIE,
 	  .fn = survives_a_record_that_shrinks },
 };
 

@@ -135,12 +135,20 @@ static bool start(struct check_runner *runner)
 	return runner->target.command && check_target_start(&runner->target) == 0;
 }
 
+/* A program of one session may die of SIGPIPE when that ends in the middle of an answer. */
+static bool has_crashed(const struct check_runner *runner)
+{
+	int signo = check_target_signal(&runner->target);
+
+	return signo && (runner->facts.persistent || signo != SIGPIPE);
+}
+
 /* One that was killed by a signal instead of ending is left as it is: settle() looks at it. */
 static bool start_next(struct check_runner *runner)
 {
 	struct check_target *target = &runner->target;
 
-	return check_target_wait_end(target, runner->timeout_ms) && !check_target_signal(target) &&
+	return check_target_wait_end(target, runner->timeout_ms) && !has_crashed(runner) &&
 	       start(runner);
 }
 
@@ -310,10 +318,7 @@ static void note_end(struct check_runner *runner, const struct check_case *one,
 	char how[100];
 
 	check_target_describe(target, how, sizeof(how));
-	/* A program of one session dies of SIGPIPE when that ends in the middle of an answer. */
-	if (!runner->facts.persistent && check_target_signal(target) == SIGPIPE)
-		return;
-	if (check_target_signal(target)) {
+	if (has_crashed(runner)) {
 		snprintf(record->backend, sizeof(record->backend), "%s", how);
 		snprintf(record->said, sizeof(record->said), "%s",
 			 target->n_said ? target->said : "");

@@ -38,7 +38,7 @@ static void misbehave_when_suspended(void)
 	if (!ring->was_started || bad_any_started() || !ring->vring.used)
 		return;
 	if (breaks("STA-15"))
-		ring->vring.used->flags ^= htole16(1);
+		ring->vring.used->flags++;
 	if (breaks("STA-16"))
 		bad_ring_call(ring);
 	if (breaks("LOG-10"))
