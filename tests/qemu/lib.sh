@@ -403,6 +403,7 @@ guest_incoming()
 # So little and so slow that the guest's pages are copied again and again, until migrate_end has
 # waited for so many seconds. Else a back-end without a dirty log would pass.
 migrate_patience=5
+migrate_bandwidth=134217728
 
 migrate_ask()
 {
@@ -415,7 +416,7 @@ migrate_ask()
 	qmp migrate-set-capabilities "$list" &&
 		target_qmp migrate-set-capabilities "$list" &&
 		target_qmp migrate-incoming '{"uri": "unix:'"$dir"'/migration"}' &&
-		qmp migrate-set-parameters '{"downtime-limit": 1, "max-bandwidth": 134217728}' &&
+		qmp migrate-set-parameters '{"downtime-limit": 1, "max-bandwidth": '$migrate_bandwidth'}' &&
 		qmp migrate '{"uri": "unix:'"$dir"'/migration"}'
 }
 
