@@ -356,9 +356,10 @@ static void push(struct world_device *d)
 	chain = d->held[i];
 	memmove(&d->held[i], &d->held[i + 1], (--d->n_held - i) * sizeof(*d->held));
 	token = token_in(chain);
-	if (notes->slots[chain->head].token != token)
+	if (chain->head >= notes->size || notes->slots[chain->head].token != token)
 		world_fault(d->world, "the device has what the driver does not wait for");
-	notes->slots[chain->head].done = token;
+	else
+		notes->slots[chain->head].done = token;
 	vhu_virtqueue_push(&d->q, chain, chain->writable_bytes ? 1 : 0);
 }
 
