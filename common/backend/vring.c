@@ -212,6 +212,11 @@ static void begin(struct vhu_vring *vring)
 	/* Who served it before may have died between showing what it had done and the call. */
 	if (!vhu_virtqueue_is_new(&vring->queue) && vring->call.fd >= 0)
 		vhu_notifier_signal(&vring->call);
+	if (vhu_virtqueue_n_again(&vring->queue))
+		vhu_log_limited(&vring->log_limit, VHU_LOG_INFO,
+				"%s: queue %u: %u requests were in flight and are done again",
+				vring->device->ops->name, vring->index,
+				vhu_virtqueue_n_again(&vring->queue));
 	if (vhu_device_start(vring->device, vring->index, vring->queue.size) < 0)
 		vhu_vring_break(vring, "the device cannot serve it");
 }
