@@ -416,7 +416,8 @@ migrate_ask()
 	qmp migrate-set-capabilities "$list" &&
 		target_qmp migrate-set-capabilities "$list" &&
 		target_qmp migrate-incoming '{"uri": "unix:'"$dir"'/migration"}' &&
-		qmp migrate-set-parameters '{"downtime-limit": 1, "max-bandwidth": '$migrate_bandwidth'}' &&
+		qmp migrate-set-parameters \
+			'{"downtime-limit": 1, "max-bandwidth": '$migrate_bandwidth'}' &&
 		qmp migrate '{"uri": "unix:'"$dir"'/migration"}'
 }
 
