@@ -11,6 +11,7 @@
 
 #define INFLIGHT VHU_BIT(VHU_PROTOCOL_F_INFLIGHT_SHMFD)
 #define PACKED VHU_BIT(VHU_F_RING_PACKED)
+#define SUSPEND VHU_BIT(VHU_PROTOCOL_F_GET_VRING_BASE_INFLIGHT)
 #define PROTOCOL (CHECK_PROTOCOL | INFLIGHT)
 #define SIZE CHECK_RING_SIZE
 #define RECORD_BYTES \
@@ -41,7 +42,7 @@ static void set_record(struct check *check, const struct vhu_record *record)
 static void open_ring(struct check *check, struct vhu_record *record)
 {
 	check_connect(check);
-	check_negotiate_bits(check, CHECK_FEATURES, PROTOCOL);
+	check_negotiate_bits(check, CHECK_FEATURES, PROTOCOL | (check->now->protocol & SUSPEND));
 	if (!record->host)
 		get_record(check, record);
 	set_record(check, record);
@@ -225,6 +226,38 @@ static void killed_at_work(struct check *check)
 	}
 }
 
+/* Of a split ring the two indices and the record have to agree; of a packed one, what comes. */
+static void expect_recorded(struct check *check, const struct vhu_record *record)
+{
+	uint16_t used;
+
+	if (is_packed(check))
+		return;
+	used = vhu_load_acquire_le16(&check->ring.split.vring.used->idx);
+	expect(check, (uint16_t)(check->ring.base - used) == count(check, record),
+	       "what was taken and is not used is in flight in the record",
+	       "%u taken, %u used, %u in flight", check->ring.base, used, count(check, record));
+}
+
+static void a_stop_leaves_a_record(struct check *check)
+{
+	struct vhu_record record = { 0 };
+
+	open_ring(check, &record);
+	check_start_ring(check, &check->ring);
+	for (unsigned round = 0; round < 20; round++) {
+		unsigned n = check_fill_ring(check, &check->ring);
+
+		expect_call(check, vhu_driver_stop(&check->ring), "GET_VRING_BASE");
+		expect_recorded(check, &record);
+		/* Another front-end has the same record, as after a migration. */
+		vhu_frontend_disconnect(&check->frontend);
+		open_ring(check, &record);
+		check_start_ring(check, &check->ring);
+		expect_each_once(check, n);
+	}
+}
+
 static void survives_odd_records(struct check *check)
 {
 	static const struct vhu_inflight odd[] = {
@@ -331,6 +364,12 @@ static void survives_a_record_that_shrinks(struct check *check)
 	"When reconnecting: ... Resubmit inflight DescStateSplit entries in order of their " \
 	"counter value"
 
+#define GET_BASE "VHOST_USER_GET_VRING_BASE"
+#define SUSPENDED \
+	"If the VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT protocol feature has been " \
+	"negotiated, the back-end may suspend in-flight I/O requests and record them as " \
+	"described in Inflight I/O tracking instead of completing them before stopping the vring."
+
 static const struct check_case cases[] = {
 	{ "INF-01", "a record is given", "vhost-user, VHOST_USER_GET_INFLIGHT_FD",
 	  "this message is submitted by the front-end to get a shared buffer from back-end. The "
@@ -380,6 +419,11 @@ static const struct check_case cases[] = {
 	  "share it with front-end for persistent",
 	  CHECK_ROBUST, .protocol = INFLIGHT, .needs = REQUEST | CHECK_MAY_DIE,
 	  .fn = survives_a_record_that_shrinks },
+	{ "INF-14", "what a stop suspends is in the record", "vhost-user (QEMU 11), " GET_BASE,
+	  SUSPENDED, CHECK_MUST, .protocol = INFLIGHT | SUSPEND, .needs = REQUEST,
+	  .fn = a_stop_leaves_a_record },
+	{ "INF-15", "the same of a packed ring", "vhost-user (QEMU 11), " GET_BASE, SUSPENDED,
+	  CHECK_MUST, PACKED, INFLIGHT | SUSPEND, REQUEST, a_stop_leaves_a_record },
 };
 
 const struct check_group check_inflight = {

@@ -204,7 +204,7 @@ static int get_vring_base(struct vhu_message *message)
 		for (unsigned i = 0; i < BAD_QUEUES; i++)
 			bad_ring_stop(&bad.rings[i]);
 	state.num = bad_is_packed() ? bad_packed_base(ring) : ring->last_avail;
-	if (breaks("STA-08"))
+	if (breaks("STA-08") || (breaks("INF-14") && has(VHU_PROTOCOL_F_GET_VRING_BASE_INFLIGHT)))
 		state.num++;
 	if (breaks("STA-11") && state.num < 0x1000)
 		state.num |= 0x10000;

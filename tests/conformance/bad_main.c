@@ -16,6 +16,10 @@
 
 /* Shorter than vhu-check waits, longer than a message takes. */
 #define LOOK_MS 5
+/* Of split rings whose addresses are known. */
+#define TRACKING \
+	(VHU_BIT(VHU_PROTOCOL_F_INFLIGHT_SHMFD) | \
+	 VHU_BIT(VHU_PROTOCOL_F_GET_VRING_BASE_INFLIGHT))
 
 struct bad_backend bad;
 
@@ -157,19 +161,17 @@ static void offer(void)
 			       VHU_BIT(VHU_PROTOCOL_F_CONFIGURE_MEM_SLOTS) |
 			       VHU_BIT(VHU_PROTOCOL_F_STATUS);
 	bad.offered |= VHU_BIT(VHU_F_LOG_ALL);
-	bad.protocol_offered |= VHU_BIT(VHU_PROTOCOL_F_LOG_SHMFD) |
-				VHU_BIT(VHU_PROTOCOL_F_INFLIGHT_SHMFD) |
+	bad.protocol_offered |= TRACKING | VHU_BIT(VHU_PROTOCOL_F_LOG_SHMFD) |
 				VHU_BIT(VHU_PROTOCOL_F_DEVICE_STATE) |
 				VHU_BIT(VHU_PROTOCOL_F_SHARED_OBJECT) |
 				VHU_BIT(VHU_PROTOCOL_F_SHMEM);
-	/* The record is one of split rings. */
 	if (bad.packed) {
 		bad.offered |= VHU_BIT(VHU_F_RING_PACKED) | VHU_BIT(VHU_F_IN_ORDER);
-		bad.protocol_offered &= ~VHU_BIT(VHU_PROTOCOL_F_INFLIGHT_SHMFD);
+		bad.protocol_offered &= ~TRACKING;
 	}
 	if (bad.iommu) {
 		bad.offered |= VHU_BIT(VHU_F_ACCESS_PLATFORM);
-		bad.protocol_offered &= ~VHU_BIT(VHU_PROTOCOL_F_INFLIGHT_SHMFD);
+		bad.protocol_offered &= ~TRACKING;
 	}
 	if (bad_postcopy_can())
 		bad.protocol_offered |= VHU_BIT(VHU_PROTOCOL_F_PAGEFAULT);
