@@ -246,13 +246,27 @@ static void negotiate(struct scene *s)
 		.region = { .gpa = GPA, .size = MEMORY_BYTES, .uaddr = UADDR },
 	};
 
+	uint64_t zero = 0;
+	uint8_t how;
+	bool postcopy;
+
 	protocol &= ~VHU_BIT(input_u8(s->in) % 64);
-	if (input_u8(s->in) & 3)
+	how = input_u8(s->in);
+	postcopy = (how & 0x1c) == 0x1c;
+	if (how & 3)
 		protocol &= ~VHU_BIT(VHU_PROTOCOL_F_INBAND_NOTIFICATIONS);
 	bits &= ~(VHU_BIT(input_u8(s->in) % 64) | VHU_BIT(input_u8(s->in) % 64));
 	say(s, VHU_SET_PROTOCOL_FEATURES, &protocol, sizeof(protocol), -1);
 	say(s, VHU_SET_FEATURES, &bits, sizeof(bits), -1);
+	if (postcopy) {
+		/* Nobody brings what is missing. */
+		fallocate(memory_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, MEMORY_BYTES);
+		say(s, VHU_POSTCOPY_ADVISE, NULL, 0, -1);
+		say(s, VHU_POSTCOPY_LISTEN, NULL, 0, -1);
+	}
 	say(s, VHU_ADD_MEM_REG, &region, sizeof(region), memory_fd);
+	if (postcopy)
+		say(s, VHU_ADD_MEM_REG, &zero, sizeof(zero), -1);
 }
 
 /* A ring that works. Each queue has a part of the memory. */
