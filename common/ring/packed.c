@@ -98,7 +98,8 @@ static bool packed_has_news(struct vhu_virtqueue *q)
 			available ^= AVAIL | USED;
 		}
 	}
-	if (n == q->n_seen)
+	/* While requests of the last run are left nothing is seen: so pop need not ask. */
+	if (n == q->n_seen || inflight_has_again(q))
 		return false;
 	q->n_seen = (uint16_t)n;
 	return true;
@@ -199,10 +200,12 @@ static struct vhu_chain *packed_pop(struct vhu_virtqueue *q)
 	struct vhu_chain *chain;
 	int err;
 
-	if (inflight_has_again(q))
-		return pop_again(q);
-	if (!q->n_seen && !packed_has_news(q))
-		return NULL;
+	if (!q->n_seen) {
+		if (inflight_has_again(q))
+			return pop_again(q);
+		if (!packed_has_news(q))
+			return NULL;
+	}
 	chain = chain_get(q);
 	if (!chain)
 		return NULL;

@@ -47,7 +47,8 @@ static bool split_has_news(struct vhu_virtqueue *q)
 	const struct vring_avail *avail = q->driver;
 	uint16_t idx = vhu_load_acquire_le16(&avail->idx);
 
-	if (idx == q->avail_seen)
+	/* While requests of the last run are left nothing is seen: so pop need not ask. */
+	if (idx == q->avail_seen || inflight_has_again(q))
 		return false;
 	if ((uint16_t)(idx - q->next_avail) > q->size) {
 		vhu_virtqueue_break(q, "the available index is more than the queue's size ahead");
@@ -150,10 +151,12 @@ static struct vhu_chain *split_pop(struct vhu_virtqueue *q)
 	struct vhu_chain *chain;
 	uint16_t head;
 
-	if (inflight_has_again(q))
-		return pop_again(q);
-	if (q->next_avail == q->avail_seen && !split_has_news(q))
-		return NULL;
+	if (q->next_avail == q->avail_seen) {
+		if (inflight_has_again(q))
+			return pop_again(q);
+		if (!split_has_news(q))
+			return NULL;
+	}
 	head = vhu_load_le16(&avail->ring[q->next_avail & (q->size - 1)]);
 	if (head >= q->size) {
 		vhu_virtqueue_break(q, "an available entry that names no descriptor");

@@ -211,10 +211,13 @@ bool vhu_virtqueue_is_new(const struct vhu_virtqueue *q)
 
 static void put_back(struct vhu_virtqueue *q, struct vhu_chain *chain)
 {
-	if (q->inflight && chain->again)
+	if (q->inflight && chain->again) {
 		q->inflight->n_again_popped--;
-	else
+		q->avail_seen = q->next_avail;
+		q->n_seen = 0;
+	} else {
 		q->layout->unpop(q, chain);
+	}
 	chain_put(q, chain);
 }
 
