@@ -85,39 +85,40 @@ static uint16_t place_of(uint16_t idx, uint8_t wrap)
 	return (uint16_t)(idx | (wrap ? WRAP : 0));
 }
 
-void vhu_inflight_packed_add(struct vhu_virtqueue *q, struct descriptor desc)
-{
-	struct vhu_inflight_tracker *t = q->inflight;
-	struct vhu_inflight_packed_desc *copy;
-
-	/* There are as many as the ring has, and the ring's are counted. */
-	assert(t->building < t->desc_num);
-	copy = &t->packed->desc[t->building];
-	copy->id = desc.third;
-	copy->flags = desc.fourth;
-	copy->len = desc.len;
-	copy->addr = desc.addr;
-	t->n_building++;
-	t->last_building = t->building;
-	t->building = t->links[t->building].next;
-}
-
-/* It is the move of the free list that takes the entries: until then they are free. */
+/*
+ * It is the move of the free list that takes the entries: until then they are free. The descriptors
+ * are read from the ring once more, so that pop without a record does not pay; whoever takes the
+ * copies up checks them anew.
+ */
 void vhu_inflight_packed_take(struct vhu_virtqueue *q, struct vhu_chain *chain)
 {
+	const struct vring_packed_desc *ring = q->desc;
 	struct vhu_inflight_tracker *t = q->inflight;
 	struct vhu_inflight_packed_desc *head = &t->packed->desc[t->free_head];
+	uint32_t at = offset_of(q->next_avail), entry = t->free_head;
 
 	chain->again = false;
 	chain->entry = t->free_head;
-	t->links[chain->entry].last = t->last_building;
-	head->last = t->last_building;
-	head->num = t->n_building;
+	for (uint32_t n = 0; n < chain->span; n++) {
+		struct descriptor desc = descriptor_read(&ring[at]);
+		struct vhu_inflight_packed_desc *copy = &t->packed->desc[entry];
+
+		/* There are as many as the ring has, and the ring's are counted. */
+		assert(entry < t->desc_num);
+		copy->id = desc.third;
+		copy->flags = desc.fourth;
+		copy->len = desc.len;
+		copy->addr = desc.addr;
+		at = at + 1 == q->size ? 0 : at + 1;
+		t->links[chain->entry].last = (uint16_t)entry;
+		entry = t->links[entry].next;
+	}
+	head->last = t->links[chain->entry].last;
+	head->num = chain->span;
 	head->counter = t->counter++;
 	inflight_store8(&head->inflight, 1);
-	t->free_head = t->building;
-	t->n_building = 0;
-	store_heads(t, t->free_head, t->free_head);
+	t->free_head = (uint16_t)entry;
+	store_heads(t, entry, entry);
 }
 
 /* Free entries may have changed since, so it is linked as one that was given back. */
@@ -128,7 +129,7 @@ void vhu_inflight_packed_give_back(struct vhu_virtqueue *q, const struct vhu_cha
 
 	t->links[last].next = t->free_head;
 	inflight_store16(&t->packed->desc[last].next, t->free_head);
-	t->free_head = t->building = chain->entry;
+	t->free_head = chain->entry;
 	store_heads(t, t->free_head, t->free_head);
 	inflight_store8(&t->packed->desc[chain->entry].inflight, 0);
 }
@@ -162,7 +163,7 @@ void vhu_inflight_packed_link(struct vhu_virtqueue *q, uint16_t from, uint16_t t
 	}
 	store_heads(t, head, t->free_head);
 	store_places(t, to, from);
-	t->free_head = t->building = head;
+	t->free_head = head;
 }
 
 void vhu_inflight_packed_clear(struct vhu_virtqueue *q, uint16_t to)
@@ -245,7 +246,7 @@ static int settle(struct vhu_virtqueue *q, uint16_t *ret_used)
 	}
 	store_heads(t, heads.old, heads.old);
 	store_places(t, old, old);
-	t->free_head = t->building = heads.old;
+	t->free_head = heads.old;
 	*ret_used = old;
 	return 0;
 }

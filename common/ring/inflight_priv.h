@@ -36,8 +36,6 @@ struct vhu_inflight_tracker {
 	uint32_t n_again_popped;
 	uint16_t last_batch_head; /* split */
 	uint16_t free_head;	  /* packed; desc_num: none */
-	uint16_t building;	  /* packed: the entry for the next descriptor of a list */
-	uint16_t n_building, last_building;
 	uint16_t *batch; /* entries; queue size of them */
 	uint16_t *again; /* entries; queue size of them */
 	struct vhu_inflight_link *links; /* packed: desc_num */
@@ -125,8 +123,7 @@ void vhu_inflight_split_link(struct vhu_virtqueue *q);
 void vhu_inflight_split_clear(struct vhu_virtqueue *q, uint16_t used_idx);
 
 struct descriptor; /* table_priv.h */
-/* The next descriptor of the list at hand; the list counts when all of it is taken. */
-void vhu_inflight_packed_add(struct vhu_virtqueue *q, struct descriptor desc);
+/* The list at next_avail. */
 void vhu_inflight_packed_take(struct vhu_virtqueue *q, struct vhu_chain *chain);
 void vhu_inflight_packed_give_back(struct vhu_virtqueue *q, const struct vhu_chain *chain);
 /* The descriptor of a list that is to be done again; *entry becomes the next one's. */

@@ -156,8 +156,6 @@ static int read_list(struct vhu_virtqueue *q, struct vhu_chain *chain)
 		}
 		desc = descriptor_read(&ring[at]);
 		at = at + 1 == q->size ? 0 : at + 1;
-		if (q->inflight)
-			vhu_inflight_packed_add(q, desc);
 		if (!err)
 			err = gather_descriptor(q, &g, desc, n > 1);
 	} while (desc.fourth & VRING_DESC_F_NEXT);
@@ -214,10 +212,10 @@ static struct vhu_chain *packed_pop(struct vhu_virtqueue *q)
 		chain_put(q, chain);
 		return NULL;
 	}
-	q->next_avail = move_on(q, q->next_avail, chain->span);
-	q->n_seen -= chain->span;
 	if (q->inflight)
 		vhu_inflight_packed_take(q, chain);
+	q->next_avail = move_on(q, q->next_avail, chain->span);
+	q->n_seen -= chain->span;
 	return err ? chain_refused(q, chain) : chain;
 }
 
