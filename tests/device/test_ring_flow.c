@@ -95,11 +95,11 @@ static void calls_are_suppressed_by_flag(void **state)
 /* A call for what is used after n more chains, each of one descriptor. */
 static void ask_call_after(struct vhu_driver *driver, uint16_t n)
 {
-	const struct vhu_driver_packed *packed = &driver->packed;
-	unsigned at = packed->used.at + n;
-	bool wrap = packed->used.wrap != (at >= RING_SIZE);
-
 	if (is_packed(driver)) {
+		const struct vhu_driver_packed *packed = &driver->packed;
+		unsigned at = packed->used.at + n;
+		bool wrap = packed->used.wrap != (at >= RING_SIZE);
+
 		vhu_store_le16(&packed->driver_event->off_wrap,
 			       (uint16_t)(at % RING_SIZE | (wrap ? 0x8000 : 0)));
 		vhu_store_release_le16(&packed->driver_event->flags, VRING_PACKED_EVENT_FLAG_DESC);
