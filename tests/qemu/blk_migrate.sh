@@ -6,47 +6,17 @@
 # First of all a migration is given up half-way. VHU_LONG: ten times, else once.
 
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/sides.sh"
 
 trips=${VHU_LONG:+10}
 trips=${trips:-1}
 guest_seconds=$((180 + 90 * trips))
-guest_memory=256M
-guest_programs=churn
-iommu=
-properties=
+workers=3
 if [ -n "${behind_iommu:-}" ]; then
 	guest_use_intel_iommu
-	iommu=$intel_iommu
-	properties=$intel_iommu_disk
+	side_devices=$intel_iommu
+	side_properties=$intel_iommu_disk
 fi
-
-# The devices of the side.
-devices()
-{
-	echo $iommu $(blk_device "$1" ,num-queues=2"$properties") \
-		$(blk_device "$1-packed" ,num-queues=1,packed=on"$properties")
-}
-
-has_done()
-{
-	local worker
-
-	for worker in 0 1 2; do
-		[ "$(tr -d '\r' <"$dir/result" | grep -c "^worker $worker: round")" -ge "$1" ] ||
-			return 1
-	done
-}
-
-# Two rounds more of each worker.
-check_works()
-{
-	local done=0
-
-	while has_done $((done + 1)); do
-		done=$((done + 1))
-	done
-	check "$1: the guest is at work" wait_for 90 has_done $((done + 2))
-}
 
 holder_of()
 {
@@ -58,15 +28,6 @@ check_holds()
 {
 	check "$2: $1 holds the split disk" [ "$(holder_of split)" = "${backend_pid[$1]}" ]
 	check "$2: $1 holds the packed disk" [ "$(holder_of packed)" = "${backend_pid[$1]}" ]
-}
-
-start_side()
-{
-	local name=$1
-	shift
-
-	blk_start "$name" --file "$dir/split.img" --num-queues 2 "$@" \
-		--next --socket "$dir/$name-packed.sock" --file "$dir/packed.img" "$@"
 }
 
 is_refused()

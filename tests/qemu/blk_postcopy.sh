@@ -8,52 +8,15 @@
 # VHU_LONG: five such guests, else one.
 
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/sides.sh"
 
 guests=${VHU_LONG:+5}
 guests=${guests:-1}
 guest_seconds=400
-guest_memory=256M
-guest_programs=churn
 # Precopy is not to get to its end before postcopy begins.
 migrate_bandwidth=8388608
 # What the requests that wait for memory say in the end.
 backend_may_say='(read|write) of .* failed: Bad address'
-
-# The devices of the side.
-devices()
-{
-	echo $(blk_device "$1" ,num-queues=2) $(blk_device "$1-packed" ,num-queues=1,packed=on)
-}
-
-has_done()
-{
-	local worker
-
-	for worker in 0 1; do
-		[ "$(tr -d '\r' <"$dir/result" | grep -c "^worker $worker: round")" -ge "$1" ] ||
-			return 1
-	done
-}
-
-# Two rounds more of each worker.
-check_works()
-{
-	local done=0
-
-	while has_done $((done + 1)); do
-		done=$((done + 1))
-	done
-	check "$1: the guest is at work" wait_for 180 has_done $((done + 2))
-}
-
-start_side()
-{
-	local name=$1
-	shift
-
-	blk_start "$name" --file "$dir/split.img" --num-queues 2 "$@" \
-		--next --socket "$dir/$name-packed.sock" --file "$dir/packed.img" "$@"
-}
 
 # Bytes that a back-end has moved from and to its images.
 moved_by()
