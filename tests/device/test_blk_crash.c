@@ -126,6 +126,8 @@ static void finish(struct scene *scene)
 			;
 	}
 	assert_int_equal(n, PLACES);
+	/* The driver is shown what is done before the record says so. */
+	assert_int_equal(vhu_driver_stop(&scene->driver), 0);
 	assert_int_equal(recorded(scene), 0);
 }
 
