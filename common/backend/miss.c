@@ -13,11 +13,28 @@
 /* While the channel's queue is full. */
 #define RETRY_NS NS_PER_MS
 
-struct vhu_iotlb *vhu_worker_iotlb(struct vhu_worker *worker)
+/* Made at first use. */
+static struct vhu_iotlb *iotlb_of(struct vhu_worker *worker)
 {
 	if (!worker->iotlb)
 		worker->iotlb = vhu_iotlb_new();
 	return worker->iotlb;
+}
+
+/*
+ * A front-end need not tell of what changes in its IOMMU while no ring runs, and QEMU does not. So
+ * what is there from before is not believed, be it an answer that came after the last ring stopped.
+ */
+struct vhu_iotlb *vhu_worker_start_iotlb(struct vhu_worker *worker)
+{
+	struct vhu_iotlb *iotlb = iotlb_of(worker);
+
+	for (uint64_t left = worker->queues; left; left &= left - 1)
+		if (worker->device->vrings[__builtin_ctzll(left)].live)
+			return iotlb;
+	if (iotlb)
+		vhu_iotlb_clear(iotlb);
+	return iotlb;
 }
 
 static int tell_front_end(struct vhu_vring *vring, enum vhu_iotlb_type type)
@@ -159,7 +176,7 @@ static uint64_t rings_using(struct vhu_worker *worker, uint64_t first, uint64_t 
 
 int vhu_worker_iotlb_told(struct vhu_worker *worker, const struct vhu_iotlb_msg *msg)
 {
-	struct vhu_iotlb *iotlb = vhu_worker_iotlb(worker);
+	struct vhu_iotlb *iotlb = iotlb_of(worker);
 	uint64_t first = msg->iova, last = vhu_iotlb_last(&first, msg->size);
 	bool update = msg->type == VHU_IOTLB_UPDATE;
 	int r;

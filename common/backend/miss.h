@@ -16,8 +16,8 @@
 /* How long a ring waits for an answer before it is broken. */
 #define VHU_MISS_PATIENCE_NS (30 * NS_PER_SEC)
 
-/* Made at first use; NULL when there is no memory. */
-struct vhu_iotlb *vhu_worker_iotlb(struct vhu_worker *worker);
+/* For a ring that starts; NULL when there is no memory. */
+struct vhu_iotlb *vhu_worker_start_iotlb(struct vhu_worker *worker);
 /*
  * What the front-end said: an update or an invalidation, checked. Returns 0 or negative errno.
  * worker->iotlb_users are the rings that still use what goes: it has gone when each has been

@@ -174,7 +174,7 @@ int vhu_vring_start(struct vhu_vring *vring, struct vhu_memory *memory)
 	bool iommu = vring->setup.features & VHU_BIT(VHU_F_ACCESS_PLATFORM);
 	int r;
 
-	vring->setup.iotlb = iommu ? vhu_worker_iotlb(vring->worker) : NULL;
+	vring->setup.iotlb = iommu ? vhu_worker_start_iotlb(vring->worker) : NULL;
 	if (iommu && !vring->setup.iotlb) {
 		vhu_vring_break(vring, "no memory for its IOTLB");
 		return -ENOMEM;
@@ -297,8 +297,6 @@ void vhu_vring_stop(struct vhu_vring *vring)
 	vring->call.fd = -1;
 	vring->live = vring->begun = false;
 	atomic_store(&vring->broken, false);
-	if (vring->worker)
-		vhu_worker_ring_stopped(vring->worker);
 }
 
 static void tell_malformed(struct vhu_vring *vring)

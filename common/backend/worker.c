@@ -347,16 +347,6 @@ void vhu_worker_wake_ring(struct vhu_worker *worker, unsigned queue)
 	worker->pending |= VHU_BIT(queue);
 }
 
-/* A front-end need not tell of what changes in its IOMMU while no ring runs, and QEMU does not. */
-void vhu_worker_ring_stopped(struct vhu_worker *worker)
-{
-	for (uint64_t rings = worker->queues; rings;)
-		if (worker->device->vrings[next_ring(&rings)].live)
-			return;
-	if (worker->iotlb)
-		vhu_iotlb_clear(worker->iotlb);
-}
-
 void vhu_worker_memory_faulted(struct vhu_worker *worker)
 {
 	struct vhu_device *device = worker->device;

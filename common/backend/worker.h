@@ -75,9 +75,6 @@ int vhu_worker_unregister_listener(struct vhu_worker *worker, unsigned event_id)
 /* The framework's: a ring of this worker has something to do. On the worker. */
 void vhu_worker_wake_ring(struct vhu_worker *worker, unsigned queue);
 
-/* The framework's: a ring of this worker has stopped. On the worker. */
-void vhu_worker_ring_stopped(struct vhu_worker *worker);
-
 /* The framework's: guest memory was missing under an access; the session is told. On the worker. */
 void vhu_worker_memory_faulted(struct vhu_worker *worker);
 

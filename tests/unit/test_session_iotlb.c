@@ -287,19 +287,44 @@ static void silent_resets(void **state)
 	rig_stop(&iommu_rig);
 }
 
-/* QEMU tells nothing while no ring runs: what was known before a stop is not believed after it. */
-static void a_stop_forgets(void **state)
+static void expect_asked_for_the_ring(void)
 {
-	(void)state;
-	iommu_bring_up(true);
-	iommu_echo(0);
-	iommu_echo(1);
-	for (unsigned q = 0; q < RIG_QUEUES; q++)
-		assert_int_equal(vhu_driver_stop(&iommu_rig.driver[q]), 0);
 	iommu_n_asked = 0;
 	iommu_start_rings();
 	iommu_echo(0);
 	assert_int_equal(iommu_times_asked(iommu_rig.driver[0].desc_gpa, iommu_packed ? RW : R), 1);
+}
+
+/*
+ * QEMU tells nothing while no ring runs: what was known before a stop is not believed after it, nor
+ * an answer that came too late for the stop.
+ */
+static void a_stop_forgets(void **state)
+{
+	(void)state;
+	for (unsigned late = 0; late < 2; late++) {
+		iommu_bring_up(true);
+		iommu_echo(0);
+		iommu_echo(1);
+		for (unsigned q = 0; q < RIG_QUEUES; q++)
+			assert_int_equal(vhu_driver_stop(&iommu_rig.driver[q]), 0);
+		if (late)
+			assert_int_equal(iommu_update(0, 1 << 20, RW), 0);
+		expect_asked_for_the_ring();
+		rig_stop(&iommu_rig);
+	}
+}
+
+static void what_another_session_was_told(void **state)
+{
+	(void)state;
+	iommu_start(true);
+	iommu_negotiate(VHU_FRONTEND_PROTOCOL_FEATURES);
+	assert_int_equal(iommu_update(0, 1 << 20, RW), 0);
+	rig_disconnect(&iommu_rig);
+	rig_connect(&iommu_rig);
+	iommu_negotiate(VHU_FRONTEND_PROTOCOL_FEATURES);
+	expect_asked_for_the_ring();
 	rig_stop(&iommu_rig);
 }
 
@@ -367,6 +392,7 @@ int main(void)
 		cmocka_unit_test(a_full_channel),
 		cmocka_unit_test(silent_resets),
 		cmocka_unit_test(a_stop_forgets),
+		cmocka_unit_test(what_another_session_was_told),
 		cmocka_unit_test(all_at_once),
 	};
 	int failed = cmocka_run_group_tests_name("split", tests, NULL, NULL);
