@@ -59,7 +59,10 @@ check_works "before"
 check "QEMU's programs are kept out" qemu_is_kept_out
 check_holds here "before"
 guest_incoming -no-reboot $(devices there)
+bandwidth=$migrate_bandwidth
+migrate_bandwidth=16777216 # it is not to be over before it is given up
 migrate_begin
+migrate_bandwidth=$bandwidth
 sleep 2
 migrate_give_up "given up"
 check_works "given up"
