@@ -63,7 +63,8 @@ static uint32_t packed_base(const struct vhu_virtqueue *q)
 
 /*
  * Every other lap begins as the first one does, but only then is the ring zero-initialised (virtio
- * 1.3, 2.8.13): the last descriptor tells, unless it is available again already.
+ * 1.3, 2.8.13): the last descriptor tells, unless it is available (again) already. Then it is the
+ * device's area that does, where we have left something if we were there.
  */
 static bool packed_is_new(const struct vhu_virtqueue *q)
 {
@@ -74,8 +75,9 @@ static bool packed_is_new(const struct vhu_virtqueue *q)
 	if (packed_base(q) != INITIAL_BASE)
 		return false;
 	vhu_copy_once(&last, &ring[q->size - 1], sizeof(last));
-	return (le16toh(last.flags) & (AVAIL | USED)) == flags_available(WRAP) ||
-	       !memcmp(&last, &zero, sizeof(last));
+	if ((le16toh(last.flags) & (AVAIL | USED)) == flags_available(WRAP))
+		return !vhu_load_le32(q->device);
+	return !memcmp(&last, &zero, sizeof(last));
 }
 
 /*
@@ -307,7 +309,8 @@ static void store_event(const struct vhu_virtqueue *q, uint32_t event)
 
 static bool packed_enable_kicks(struct vhu_virtqueue *q)
 {
-	uint32_t event = VRING_PACKED_EVENT_FLAG_ENABLE << 16;
+	/* The place has no meaning here (virtio 1.3, 2.8.14), but zero is what a new ring has. */
+	uint32_t event = WRAP | (uint32_t)VRING_PACKED_EVENT_FLAG_ENABLE << 16;
 
 	if (q->event_idx)
 		event = move_on(q, q->next_avail, q->n_seen) |

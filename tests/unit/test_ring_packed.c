@@ -199,6 +199,42 @@ static void new_ring_may_be_full(void **state)
 	packed_finish(&p);
 }
 
+/* As the event queue of a keyboard is at most times: all there is the device's. */
+static void a_full_ring_is_new_once(void **state)
+{
+	static const uint64_t features[] = { 0, EVENT_IDX };
+	const uint16_t size = 5;
+	struct packed p;
+
+	(void)state;
+	for (size_t f = 0; f < ARRAY_SIZE(features); f++) {
+		packed_start(&p, size, features[f]);
+		for (uint16_t i = 0; i < 3 * size; i++) {
+			packed_offer_one(&p, i, GUEST_DATA, 8, WRITE);
+			if (i < 2 * size) {
+				vhu_virtqueue_push(&p.g.q, vhu_virtqueue_pop(&p.g.q), 8);
+				vhu_virtqueue_publish(&p.g.q);
+			}
+		}
+		assert_true(vhu_virtqueue_enable_kicks(&p.g.q));
+		assert_false(vhu_virtqueue_enable_kicks(&p.g.q));
+		vhu_virtqueue_stop(&p.g.q);
+		assert_int_equal(vhu_virtqueue_base(&p.g.q), PACKED_BASE);
+		assert_int_equal(vhu_virtqueue_start(&p.g.q, &p.g.setup, p.g.memory), 0);
+		assert_false(vhu_virtqueue_is_new(&p.g.q));
+		vhu_virtqueue_stop(&p.g.q);
+		/* The same again, from a driver that has just begun. */
+		memset(p.ring, 0, size * sizeof(*p.ring));
+		memset(p.device, 0, sizeof(*p.device));
+		p.next_avail = WRAP;
+		for (uint16_t i = 0; i < size; i++)
+			packed_offer_one(&p, i, GUEST_DATA, 8, WRITE);
+		assert_int_equal(vhu_virtqueue_start(&p.g.q, &p.g.setup, p.g.memory), 0);
+		assert_true(vhu_virtqueue_is_new(&p.g.q));
+		packed_finish(&p);
+	}
+}
+
 /* A used descriptor goes where the next one belongs, whoever was there (2.8.6). */
 static void lists_complete_in_any_order(void **state)
 {
@@ -485,6 +521,7 @@ int main(void)
 		cmocka_unit_test(wrap_counters_turn),
 		cmocka_unit_test(a_full_ring_is_served),
 		cmocka_unit_test(new_ring_may_be_full),
+		cmocka_unit_test(a_full_ring_is_new_once),
 		cmocka_unit_test(lists_complete_in_any_order),
 		cmocka_unit_test(indirect_table_is_followed),
 		cmocka_unit_test(long_tables_and_borders),
