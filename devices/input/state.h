@@ -13,7 +13,7 @@
 
 #include <linux/input.h>
 
-/* The codes that stand for a contact (Linux, multi-touch-protocol): ABS_MT_TOUCH_MAJOR to TOOL_Y. */
+/* The codes of a contact (Linux, multi-touch-protocol): ABS_MT_TOUCH_MAJOR to TOOL_Y. */
 #define VHU_INPUT_MT_FIRST ABS_MT_TOUCH_MAJOR
 #define VHU_INPUT_MT_CODES (ABS_MT_TOOL_Y - ABS_MT_TOUCH_MAJOR + 1)
 #define VHU_INPUT_SLOTS_MAX 64

@@ -27,6 +27,7 @@ ROOMS.update((device, ROOMS["common/session"]) for device in DEVICES)
 HOST_LIBRARIES = {
     "libblkid": r"blkid/",
     "liburing": r"liburing",
+    "libevdev": r"libevdev",
     "libinput": r"libinput",
     "libudev": r"libudev",
     "alsa-lib": r"alsa/",
