@@ -101,8 +101,11 @@ int vhu_handle_set_vring_addr(struct vhu_session *session, struct vhu_message *m
 	vring->has_addr = true;
 	if (!vring->started)
 		return 0;
-	/* Behind an IOMMU the new ones may have to be asked for: nobody may need them before. */
-	if (session->features & VHU_BIT(VHU_F_ACCESS_PLATFORM))
+	/*
+	 * Behind an IOMMU, whatever SET_FEATURES said since, the new ones may have to be asked for:
+	 * nobody may need them before.
+	 */
+	if (vring->setup.iotlb)
 		return vhu_session_drain_rings(session, VHU_BIT(vring->index),
 					       VHU_DRAIN_MEMORY_REMOVED, step_set_addresses);
 	return step_set_addresses(session);

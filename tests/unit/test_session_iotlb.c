@@ -187,6 +187,38 @@ static void nobody_to_ask(void **state)
 	}
 }
 
+/* A ring that is at work is behind the IOMMU that it was started behind. */
+static void the_feature_goes(void **state)
+{
+	struct vhu_driver *driver = &iommu_rig.driver[0];
+	struct vhu_guest_buffer buffers[2];
+	struct vhu_header header = { VHU_SET_VRING_ADDR, VHU_VERSION, 0 };
+	struct vhu_vring_addr addr;
+
+	(void)state;
+	iommu_bring_up(false);
+	iommu_echo(0);
+	iommu_alloc(buffers, PAGE);
+	atomic_store(&iommu_rig.device->hold, true);
+	iommu_add(0, buffers);
+	iommu_serve(100);
+	rig_wait_for(&iommu_rig.device->n_held[0], 1);
+	assert_int_equal(vhu_frontend_set_features(&iommu_rig.frontend,
+						   iommu_rig.frontend.acked_features &
+							   ~VHU_BIT(VHU_F_ACCESS_PLATFORM)),
+			 0);
+	addr = (struct vhu_vring_addr){ 0, 0, driver->desc_gpa, driver->used_gpa,
+					driver->avail_gpa, 0 };
+	header.size = sizeof(addr);
+	assert_int_equal(
+		vhu_frontend_send(&iommu_rig.frontend, &header, &addr, sizeof(addr), NULL, 0), 0);
+	rig_wait_for(&iommu_rig.device->n_drain, 1);
+	assert_int_equal(iommu_rig.device->last_reason, VHU_DRAIN_MEMORY_REMOVED);
+	rig_release(&iommu_rig);
+	assert_int_equal(iommu_serve_until_used(driver).len, 32);
+	rig_stop(&iommu_rig);
+}
+
 /* The front-end closes its end of the channel, and the session goes on. */
 static void the_channel_goes(void **state)
 {
@@ -388,6 +420,7 @@ int main(void)
 		cmocka_unit_test(not_without_the_feature),
 		cmocka_unit_test(a_flood_of_updates),
 		cmocka_unit_test(nobody_to_ask),
+		cmocka_unit_test(the_feature_goes),
 		cmocka_unit_test(the_channel_goes),
 		cmocka_unit_test(a_full_channel),
 		cmocka_unit_test(silent_resets),
