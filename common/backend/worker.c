@@ -38,10 +38,15 @@ static unsigned next_ring(uint64_t *mask)
 	return index;
 }
 
-/* A look at a ring may also find that it is broken: the pass that follows tells. */
+/*
+ * A look at a ring may also find that it is broken, or that guest memory was missing when the
+ * device touched it between two passes: the pass that follows tells.
+ */
 static void note_look(struct vhu_worker *worker, unsigned index, bool news)
 {
-	if (news || worker->device->vrings[index].queue.broken)
+	const struct vhu_virtqueue *queue = &worker->device->vrings[index].queue;
+
+	if (news || queue->broken || vhu_memory_faulted(queue->memory))
 		worker->pending |= VHU_BIT(index);
 }
 

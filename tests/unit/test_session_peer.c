@@ -107,6 +107,32 @@ static void main_waits_for_no_lock(void **state)
 	}
 }
 
+/* The file behind a buffer is cut short while the request waits for an event of the device. */
+static void memory_goes_between_two_passes(void **state)
+{
+	struct vhu_guest *guest = &rig.frontend.guest;
+	struct vhu_guest_buffer buffers[2];
+	struct vhu_device_ops ops = rig_ops();
+	int second;
+
+	(void)state;
+	rig_start(&rig, &ops);
+	second = vhu_guest_add(guest, 1 << 30, 1 << 20);
+	assert_int_equal(second, 1);
+	rig_bring_up(&rig);
+	atomic_store(&rig.device->hold, true);
+	buffers[0] = vhu_guest_alloc(guest, 32, 8);
+	buffers[1] = (struct vhu_guest_buffer){ 1 << 30, 32, guest->regions[second].host };
+	assert_true(vhu_driver_add(&rig.driver[0], buffers, 1, 1, 0) >= 0);
+	assert_int_equal(vhu_driver_kick(&rig.driver[0]), 1);
+	rig_wait_for(&rig.device->n_held[0], 1);
+	assert_int_equal(ftruncate(guest->regions[second].fd, 0), 0);
+	rig_release(&rig);
+	assert_int_equal(vhu_frontend_wait_closed(&rig.frontend), 0);
+	rig_stop(&rig);
+	assert_int_equal(rig.close_error, -EFAULT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -114,6 +140,7 @@ int main(void)
 		cmocka_unit_test(a_new_call_fd_is_called),
 		cmocka_unit_test(call_and_err_must_be_eventfds),
 		cmocka_unit_test(main_waits_for_no_lock),
+		cmocka_unit_test(memory_goes_between_two_passes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
