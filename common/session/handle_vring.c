@@ -240,7 +240,6 @@ void vhu_session_deactivate_ring(struct vhu_job *job)
 
 static int step_activate(struct vhu_session *session)
 {
-	vhu_device_set_running(session->device, true);
 	return vhu_session_on_rings(session, session->rings, work_activate,
 				    vhu_session_step_result);
 }
@@ -264,6 +263,7 @@ static int control_resumed(struct vhu_session *session)
 static int step_resume(struct vhu_session *session)
 {
 	session->silent_reset = !session->step_error && !session->reset_seen;
+	vhu_device_set_running(session->device, true);
 	return vhu_session_on_control(session, control_resumed, step_activate);
 }
 

@@ -170,6 +170,47 @@ static void nothing_is_said_unasked(void **state)
 	close(fd);
 }
 
+static atomic_int when_reset, when_resumed, when_suspended;
+
+static void remove_at_reset(struct vhu_device *d)
+{
+	when_reset = vhu_device_shared_object_remove(d, uuid);
+}
+
+static void add_when_resumed(struct vhu_device *d)
+{
+	when_resumed = vhu_device_shared_object_add(d, uuid);
+}
+
+static void add_when_suspended(struct vhu_device *d)
+{
+	when_suspended = vhu_device_shared_object_add(d, uuid);
+}
+
+/* A device that is resumed may say so, and the front-end has it before the first used buffer. */
+static void from_resumed_to_suspended(void **state)
+{
+	struct vhu_device_ops ops = sharing_ops();
+	struct vhu_message message;
+
+	(void)state;
+	ops.locking = VHU_LOCK_WORKER;
+	ops.reset_device = remove_at_reset;
+	ops.resumed = add_when_resumed;
+	ops.suspended = add_when_suspended;
+	start_bits(&ops, SHARING);
+	assert_int_equal(vhu_frontend_share_memory(&rig.frontend), 0);
+	when_reset = when_resumed = when_suspended = 1;
+	start_ring(0);
+	assert_int_equal(when_reset, 0);
+	assert_int_equal(when_resumed, 0);
+	next(VHU_BACKEND_SHARED_OBJECT_REMOVE, false, &message);
+	next(VHU_BACKEND_SHARED_OBJECT_ADD, false, &message);
+	assert_int_equal(vhu_driver_stop(&rig.driver[0]), 0);
+	assert_int_equal(when_suspended, -ESHUTDOWN);
+	rig_stop(&rig);
+}
+
 static void objects(void **state)
 {
 	struct asked found = { .call.done = done }, missing = { .call.done = done };
@@ -360,6 +401,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_what_a_device_has_is_offered),
 		cmocka_unit_test(nothing_is_said_unasked),
+		cmocka_unit_test(from_resumed_to_suspended),
 		cmocka_unit_test(objects),
 		cmocka_unit_test(memory_regions_are_told),
 		cmocka_unit_test(memory_is_shown_and_taken_away),
