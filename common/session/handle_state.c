@@ -108,6 +108,9 @@ int vhu_handle_set_device_state_fd(struct vhu_session *session, struct vhu_messa
 		complain(session, "transfer of the device's state refused: %s", why);
 		return reply_fd_set(session, -EINVAL);
 	}
+	/* What is loaded is not to be taken for a new driver's device, however new its rings. */
+	if (message->payload.transfer.direction == VHU_STATE_LOAD)
+		session->reset_seen = true;
 	if (has_own(session))
 		return vhu_session_on_control(session, control_set_fd, step_set_fd);
 	vhu_session_drop_transfer(session);

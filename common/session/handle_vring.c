@@ -325,6 +325,8 @@ static int start(struct vhu_session *session, struct vhu_vring *vring, int fd)
 		close_fd(&fd);
 		return r;
 	}
+	/* What was transferred is old from now on. */
+	vhu_session_drop_transfer(session);
 	close_fd(&vring->kick_fd);
 	vring->kick_fd = fd;
 	vring->kicks_inband = session->rule == vhu_frontend_request_rule(VHU_VRING_KICK);

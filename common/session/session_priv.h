@@ -78,7 +78,7 @@ struct vhu_session {
 	struct vhu_dirty_log *log;	/* SET_LOG_BASE's, a reference; NULL: none yet */
 	int log_fd;			/* SET_LOG_FD's, owned; -1 none */
 	struct vhu_mapping *inflight, *old_inflight; /* SET_INFLIGHT_FD's; until all have left it */
-	bool reset_seen;		/* RESET_DEVICE since the rings last stopped */
+	bool reset_seen; /* RESET_DEVICE, or a state to load, since the rings last stopped */
 	bool silent_reset;		/* the start under way is a new driver's */
 
 	/* A step under way. */

@@ -149,8 +149,16 @@ static void there_and_back(void **state)
 		close(fds[1]);
 		assert_int_equal(checked(), 0);
 		assert_int_equal(n_loaded, 1);
+		/* Rings at their first index are no new driver's here: the state stays. */
 		rig_bring_up(&rig);
 		rig_echo(&rig, 0);
+		assert_int_equal(rig.device->n_reset, 0);
+		/* And it does not come back behind what the guest has done since. */
+		for (unsigned q = 0; q < RIG_QUEUES; q++)
+			assert_int_equal(vhu_driver_stop(&rig.driver[q]), 0);
+		assert_int_equal(vhu_frontend_set_protocol_features(&rig.frontend, BITS), 0);
+		assert_int_not_equal(value_of(VHU_CHECK_DEVICE_STATE), 0);
+		assert_int_equal(n_loaded, 1);
 		rig_stop(&rig);
 	}
 }
