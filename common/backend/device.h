@@ -109,7 +109,10 @@ struct vhu_device_ops {
 	 */
 	int (*get_shared_object)(struct vhu_device *device, const uint8_t uuid[16], int *ret_fd);
 
-	/* Optional; default: -EOPNOTSUPP. control. Takes fd on 0. May come again. */
+	/*
+	 * Optional; default: -EOPNOTSUPP. control. Takes fd, also on error. May come again; what is
+	 * made of the last one goes when set_backend_req_fd says NULL.
+	 */
 	int (*set_gpu_socket)(struct vhu_device *device, int fd);
 
 	/*

@@ -126,8 +126,10 @@ int vhu_device_set_gpu_socket(struct vhu_device *device, int fd)
 {
 	int r;
 
-	if (!device->ops->set_gpu_socket)
+	if (!device->ops->set_gpu_socket) {
+		close_fd(&fd);
 		return -EOPNOTSUPP;
+	}
 	lock_write(device);
 	r = device->ops->set_gpu_socket(device, fd);
 	unlock(device);

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/backend/channel.h"
 #include "common/backend/miss.h"
@@ -45,13 +44,8 @@ int vhu_handle_set_backend_req_fd(struct vhu_session *session, struct vhu_messag
 
 static int control_gpu_socket(struct vhu_session *session)
 {
-	struct vhu_message *message = session_message(session);
-	int fd = vhu_message_steal_fd(message, 0);
-	int r = vhu_device_set_gpu_socket(session->device, fd);
-
-	if (r < 0)
-		close(fd);
-	return r;
+	return vhu_device_set_gpu_socket(session->device,
+					 vhu_message_steal_fd(session_message(session), 0));
 }
 
 int vhu_handle_gpu_set_socket(struct vhu_session *session, struct vhu_message *message)

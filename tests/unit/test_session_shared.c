@@ -9,12 +9,15 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "common/backend/gpu_channel.h"
 #include "common/backend/shared.h"
+#include "common/base/cleanup.h"
 #include "common/base/num.h"
 #include "tests/unit/session_rig.h"
 
@@ -370,6 +373,97 @@ static void a_page_for_notifications(void **state)
 	rig_stop(&rig);
 }
 
+static struct vhu_gpu_channel *display;
+static atomic_uint n_displays;
+static int refused_fd;
+
+static void lose_display(struct vhu_device *d, struct vhu_channel *channel)
+{
+	(void)d;
+	if (!channel)
+		vhu_gpu_channel_destroy(steal_ptr(&display));
+}
+
+static int set_gpu_socket(struct vhu_device *d, int fd)
+{
+	static const struct vhu_gpu_channel_ops ops = { 0 };
+	struct vhu_gpu_message ask = { .request = VHU_GPU_CURSOR_POS, .fd = -1 };
+	const struct vhu_gpu_cursor_pos pos = { .x = 5 };
+	int r;
+
+	vhu_gpu_channel_destroy(steal_ptr(&display));
+	r = vhu_gpu_channel_new(vhu_device_worker(d, 0)->loop, fd, &ops, NULL, &display);
+	if (r < 0)
+		return r;
+	n_displays++;
+	ask.payload = &pos;
+	return vhu_gpu_channel_send(display, &ask, NULL);
+}
+
+static int refuse_gpu_socket(struct vhu_device *d, int fd)
+{
+	(void)d;
+	close(fd);
+	refused_fd = dup(STDERR_FILENO); /* of the same number */
+	return -EINVAL;
+}
+
+/* Returns the display's end. */
+static int give_gpu_socket(int expected)
+{
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(vhu_frontend_call(&rig.frontend, VHU_GPU_SET_SOCKET, NULL, 0, &pair[1], 1,
+					   NULL),
+			 expected);
+	close(pair[1]);
+	return pair[0];
+}
+
+static void expect_end(int display_fd)
+{
+	char bytes[64];
+	ssize_t n;
+
+	while ((n = read(display_fd, bytes, sizeof(bytes))) > 0)
+		;
+	assert_int_equal(n, 0);
+	close(display_fd);
+}
+
+/* A socket for each start of the driver; the last one goes with the session. */
+static void a_display(void **state)
+{
+	struct vhu_device_ops ops = rig_ops();
+	int first_fd, second_fd;
+	char bytes[24];
+
+	(void)state;
+	start_bits(&ops, 0);
+	expect_end(give_gpu_socket(-EREMOTEIO));
+	rig_stop(&rig);
+
+	ops.set_gpu_socket = refuse_gpu_socket;
+	start_bits(&ops, 0);
+	expect_end(give_gpu_socket(-EREMOTEIO));
+	assert_int_equal(close(refused_fd), 0);
+	rig_stop(&rig);
+
+	ops.locking = VHU_LOCK_WORKER;
+	ops.set_gpu_socket = set_gpu_socket;
+	ops.set_backend_req_fd = lose_display;
+	start_bits(&ops, 0);
+	first_fd = give_gpu_socket(0);
+	second_fd = give_gpu_socket(0);
+	expect_end(first_fd);
+	assert_int_equal(read(second_fd, bytes, sizeof(bytes)), sizeof(bytes));
+	assert_int_equal(n_displays, 2);
+	rig_disconnect(&rig);
+	expect_end(second_fd);
+	rig_stop(&rig);
+}
+
 /* The front-end goes with a question open, and with one that is not sent yet. */
 static void the_session_ends(void **state)
 {
@@ -407,6 +501,7 @@ int main(void)
 		cmocka_unit_test(memory_is_shown_and_taken_away),
 		cmocka_unit_test(what_lies_outside_is_refused),
 		cmocka_unit_test(a_page_for_notifications),
+		cmocka_unit_test(a_display),
 		cmocka_unit_test(the_session_ends),
 	};
 
