@@ -164,8 +164,9 @@ struct vhu_device_ops {
 	bool (*poll)(struct vhu_device *device, unsigned worker_idx);
 	/*
 	 * Optional; default: nothing is ever in flight between two calls of handle_event.
-	 * worker. No further pop will succeed; every chain that was popped is to be pushed (or
-	 * left, where reason allows it), now or soon: the front-end waits for it.
+	 * worker. Of a queue that start was called for, and did well: no further pop will succeed;
+	 * every chain that was popped is to be pushed (or left, where reason allows it), now or
+	 * soon: the front-end waits for it.
 	 */
 	void (*drain)(struct vhu_device *device, unsigned queue, enum vhu_drain_reason reason);
 	/*

@@ -208,7 +208,6 @@ static void begin(struct vhu_vring *vring)
 {
 	if (vring->begun || !vring->live || vring->broken)
 		return;
-	vring->begun = true;
 	/* Who served it before may have died between showing what it had done and the call. */
 	if (!vhu_virtqueue_is_new(&vring->queue) && vring->call.fd >= 0)
 		vhu_notifier_signal(&vring->call);
@@ -217,7 +216,8 @@ static void begin(struct vhu_vring *vring)
 				"%s: queue %u: %u requests were in flight and are done again",
 				vring->device->ops->name, vring->index,
 				vhu_virtqueue_n_again(&vring->queue));
-	if (vhu_device_start(vring->device, vring->index, vring->queue.size) < 0)
+	vring->begun = vhu_device_start(vring->device, vring->index, vring->queue.size) >= 0;
+	if (!vring->begun)
 		vhu_vring_break(vring, "the device cannot serve it");
 }
 
@@ -269,7 +269,7 @@ void vhu_vring_drain(struct vhu_vring *vring, enum vhu_drain_reason reason,
 	if (reason == VHU_DRAIN_STOP)
 		take_up_last_run(vring);
 	vhu_vring_set_active(vring, false);
-	if (!vring->live) {
+	if (!vring->live || !vring->begun) {
 		vhu_errand_done(errand, 0);
 		return;
 	}

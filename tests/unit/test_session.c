@@ -428,6 +428,37 @@ static void reset_device_stops_live_rings(void **state)
 	rig_stop(&rig);
 }
 
+static int cannot_start(struct vhu_device *device, unsigned queue, unsigned size)
+{
+	(void)device;
+	(void)size;
+	return queue ? 0 : -ENOMEM;
+}
+
+/* A ring that was never enabled, and one that the device could not serve. */
+static void only_what_was_started_is_drained(void **state)
+{
+	struct vhu_device_ops ops = rig_ops();
+	struct vhu_driver *driver = rig.driver;
+
+	(void)state;
+	ops.start = cannot_start;
+	rig_start(&rig, &ops);
+	assert_int_equal(vhu_frontend_negotiate(&rig.frontend, VHU_FRONTEND_FEATURES,
+						VHU_FRONTEND_PROTOCOL_FEATURES),
+			 0);
+	assert_int_equal(vhu_frontend_share_memory(&rig.frontend), 0);
+	for (unsigned q = 0; q < RIG_QUEUES; q++) {
+		assert_int_equal(vhu_driver_init(&driver[q], &rig.frontend, q, 16), 0);
+		assert_int_equal(vhu_driver_set_up(&driver[q]), 0);
+		assert_int_equal(vhu_driver_stop(&driver[q]), 0);
+		assert_int_equal(vhu_driver_start(&driver[q]), 0);
+		assert_int_equal(vhu_driver_stop(&driver[q]), 0);
+		assert_int_equal(rig.device->n_drain, q);
+	}
+	rig_stop(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -444,6 +475,7 @@ int main(void)
 		cmocka_unit_test(workers_start_with_their_first_ring),
 		cmocka_unit_test(exit_event_ends_a_worker),
 		cmocka_unit_test(reset_device_stops_live_rings),
+		cmocka_unit_test(only_what_was_started_is_drained),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
