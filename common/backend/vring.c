@@ -97,6 +97,7 @@ void vhu_vring_forget(struct vhu_vring *vring)
 	memset(&vring->setup, 0, sizeof(vring->setup));
 	vring->has_addr = false;
 	vring->enabled = false;
+	vring->call_was_set = false;
 }
 
 void vhu_vring_finish(struct vhu_vring *vring)

@@ -23,13 +23,8 @@
 
 static struct rig rig;
 
-/* Offered, as by a program that was told to. */
-static void start_bits(uint64_t bits)
+static void negotiate(uint64_t bits)
 {
-	struct vhu_device_ops ops = rig_ops();
-
-	rig_start(&rig, &ops);
-	vhu_inband_offer(&rig.device->device);
 	assert_int_equal(vhu_frontend_negotiate(&rig.frontend,
 						VHU_FRONTEND_FEATURES &
 							~VHU_BIT(VHU_F_RING_EVENT_IDX),
@@ -38,13 +33,28 @@ static void start_bits(uint64_t bits)
 	assert_int_equal(vhu_frontend_share_memory(&rig.frontend), 0);
 }
 
-static void start(void)
+/* Offered, as by a program that was told to. */
+static void start_bits(uint64_t bits)
 {
-	start_bits(BITS);
+	struct vhu_device_ops ops = rig_ops();
+
+	rig_start(&rig, &ops);
+	vhu_inband_offer(&rig.device->device);
+	negotiate(bits);
+}
+
+static void start_rings(void)
+{
 	for (unsigned q = 0; q < RIG_QUEUES; q++) {
 		assert_int_equal(vhu_driver_init(&rig.driver[q], &rig.frontend, q, 16), 0);
 		assert_int_equal(vhu_driver_start(&rig.driver[q]), 0);
 	}
+}
+
+static void start(void)
+{
+	start_bits(BITS);
+	start_rings();
 }
 
 /* A request, and the in-band kick for it, which is answered. */
@@ -278,6 +288,25 @@ static void an_fd_goes_before_messages(void **state)
 	rig_stop(&rig);
 }
 
+/* An fd of a session whose rings never started is nothing to the next one. */
+static void another_session_has_messages(void **state)
+{
+	int call_fd = eventfd(0, EFD_CLOEXEC);
+
+	(void)state;
+	start_bits(BITS);
+	assert_int_equal(vhu_frontend_set_vring_fd(&rig.frontend, VHU_SET_VRING_CALL, 0, call_fd),
+			 0);
+	rig_disconnect(&rig);
+	rig_connect(&rig);
+	negotiate(BITS);
+	start_rings();
+	kick_one(0);
+	expect_call(0);
+	close(call_fd);
+	rig_stop(&rig);
+}
+
 static int failing_event(struct vhu_device *device, unsigned event_id, uint32_t epoll_events,
 			 unsigned worker_idx)
 {
@@ -325,6 +354,7 @@ int main(void)
 		cmocka_unit_test(another_channel),
 		cmocka_unit_test(a_full_channel),
 		cmocka_unit_test(an_fd_goes_before_messages),
+		cmocka_unit_test(another_session_has_messages),
 		cmocka_unit_test(a_broken_ring_says_so),
 	};
 
