@@ -32,11 +32,6 @@ struct vhu_chain *vhu_vring_pop(struct vhu_vring *vring)
 	return chain;
 }
 
-void vhu_vring_unpop(struct vhu_vring *vring, struct vhu_chain *chain)
-{
-	vhu_virtqueue_unpop(&vring->queue, chain);
-}
-
 /* A device without a drain slot has nothing in flight between two events. */
 static void check_drained(struct vhu_vring *vring)
 {
@@ -47,6 +42,13 @@ static void check_drained(struct vhu_vring *vring)
 	vring->draining = NULL;
 	vhu_vring_notify(vring);
 	vhu_errand_done(errand, 0);
+}
+
+void vhu_vring_unpop(struct vhu_vring *vring, struct vhu_chain *chain)
+{
+	vhu_virtqueue_unpop(&vring->queue, chain);
+	if (vring->draining)
+		check_drained(vring);
 }
 
 void vhu_vring_push(struct vhu_vring *vring, struct vhu_chain *chain, uint32_t written)

@@ -78,7 +78,7 @@ struct vhu_vring {
  */
 struct vhu_vring *vhu_device_vring(struct vhu_device *device, unsigned queue);
 struct vhu_chain *vhu_vring_pop(struct vhu_vring *vring);
-/* Puts the last popped chain back. */
+/* Puts the last popped chain back; several in reverse order (see vhu_virtqueue_unpop()). */
 void vhu_vring_unpop(struct vhu_vring *vring, struct vhu_chain *chain);
 /* written: bytes of the writable part that were written. */
 void vhu_vring_push(struct vhu_vring *vring, struct vhu_chain *chain, uint32_t written);

@@ -25,6 +25,7 @@ struct vhu_chain {
 	uint16_t span;	/* packed: descriptors of the ring that it takes */
 	uint16_t turn;	/* with IN_ORDER: when it was popped */
 	uint16_t entry; /* packed: where the in-flight record has it */
+	uint16_t next_place; /* where the queue stood when it was popped */
 	bool again;	/* it was in flight when the ring started */
 	size_t readable_bytes;
 	size_t writable_bytes;

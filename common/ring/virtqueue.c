@@ -236,16 +236,25 @@ static bool give_back(struct vhu_virtqueue *q, struct vhu_chain *chain)
 	return is_next;
 }
 
+/* Where the queue takes the next one of its kind. */
+static inline uint16_t next_place(const struct vhu_virtqueue *q, const struct vhu_chain *chain)
+{
+	return q->inflight && chain->again ? (uint16_t)q->inflight->n_again_popped : q->next_avail;
+}
+
 /* A driver cannot keep us here by chains that go back unserved. */
 struct vhu_chain *vhu_virtqueue_pop(struct vhu_virtqueue *q)
 {
 	for (unsigned n = 0; n < MALFORMED_AT_ONCE && (!q->blind || vhu_ring_see(q)); n++) {
 		struct vhu_chain *chain = q->layout->pop(q);
 
-		if (chain && q->in_order)
+		if (chain) {
+			chain->next_place = next_place(q, chain);
 			chain->turn = q->turn++;
-		if (chain || !q->refused)
 			return chain;
+		}
+		if (!q->refused)
+			return NULL;
 		if (!give_back(q, steal_ptr(&q->refused)))
 			break;
 	}
@@ -255,9 +264,12 @@ struct vhu_chain *vhu_virtqueue_pop(struct vhu_virtqueue *q)
 
 void vhu_virtqueue_unpop(struct vhu_virtqueue *q, struct vhu_chain *chain)
 {
+	if (chain->next_place != next_place(q, chain)) {
+		vhu_virtqueue_push(q, chain, 0);
+		return;
+	}
 	put_back(q, chain);
-	if (q->in_order)
-		q->turn--;
+	q->turn--;
 }
 
 void vhu_virtqueue_push(struct vhu_virtqueue *q, struct vhu_chain *chain, uint32_t written)

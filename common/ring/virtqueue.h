@@ -114,8 +114,8 @@ bool vhu_virtqueue_is_new(const struct vhu_virtqueue *q);
  */
 struct vhu_chain *vhu_virtqueue_pop(struct vhu_virtqueue *q);
 /*
- * Gives the last popped chain back to the ring as if it had not been popped; no pop found nothing
- * since. Several go back in reverse order, where q->malformed did not count up between their pops.
+ * Gives the last popped chain back to the ring as if it had not been popped; several go in reverse
+ * order. Where one behind it went back to the driver, it goes there too, with length 0.
  */
 void vhu_virtqueue_unpop(struct vhu_virtqueue *q, struct vhu_chain *chain);
 

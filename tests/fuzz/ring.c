@@ -34,7 +34,6 @@ struct bench {
 	struct vhu_virtqueue_setup setup;
 	struct vhu_chain *held[SIZE_MAX_ENTRIES];
 	unsigned n_held;
-	bool last_is_popped; /* the last one held is the last one popped: it may be unpopped */
 };
 
 static struct vhu_memory *memory;
@@ -188,7 +187,6 @@ static void pop(struct bench *b)
 	check_chain(b, chain);
 	expect(b->n_held < b->setup.size);
 	b->held[b->n_held++] = chain;
-	b->last_is_popped = true;
 }
 
 /* As a device writes it, at most so much: the bytes may be the ring's own. */
@@ -202,7 +200,6 @@ static void push(struct bench *b, unsigned i)
 	written = vhu_iov_fill(&writer, 0xa5, input_u8(b->in));
 	vhu_virtqueue_push(&b->queue, chain, (uint32_t)written);
 	b->held[i] = b->held[--b->n_held];
-	b->last_is_popped = false;
 }
 
 static void push_one(struct bench *b)
@@ -213,10 +210,8 @@ static void push_one(struct bench *b)
 
 static void unpop(struct bench *b)
 {
-	if (!b->n_held || !b->last_is_popped)
-		return;
-	vhu_virtqueue_unpop(&b->queue, b->held[--b->n_held]);
-	b->last_is_popped = false;
+	if (b->n_held)
+		vhu_virtqueue_unpop(&b->queue, b->held[--b->n_held]);
 }
 
 static void publish(struct bench *b)

@@ -132,6 +132,9 @@ static void finish_held(struct rig_device *d, unsigned queue)
 	unsigned n = d->n_held[queue];
 
 	d->n_held[queue] = 0;
+	if (atomic_load(&d->unpops))
+		while (n)
+			vhu_vring_unpop(vring, d->held[queue][--n]);
 	for (unsigned i = 0; i < n; i++)
 		finish_request(vring, d->held[queue][i]);
 	vhu_vring_notify(vring);

@@ -30,6 +30,7 @@ struct rig_device {
 	atomic_uint n_held[RIG_QUEUES];
 	atomic_bool drain_at_once;
 	atomic_bool leaves; /* what it holds stays in the in-flight record when it may */
+	atomic_bool unpops; /* what it holds goes back to the ring when it is told */
 	atomic_bool slow; /* a request takes long */
 
 	atomic_uint n_reset, n_suspended, n_resumed, n_memory, n_start, n_drain, n_destroyed;

@@ -29,7 +29,6 @@ struct run {
 	struct vhu_chain *held[TWIN_REQUESTS]; /* in the order of the pops */
 	uint32_t written[TWIN_REQUESTS];       /* of those */
 	unsigned n_held;
-	unsigned n_unpop; /* of the held ones may be unpopped */
 	bool asks_for_kicks; /* else the driver may kick or not */
 	bool wants_calls;
 	char log[LOG_BYTES];
@@ -161,10 +160,8 @@ static uint32_t use(struct run *r, struct vhu_chain *chain)
 static void pop(struct run *r)
 {
 	struct vhu_virtqueue *q = &r->t.p.g.q;
-	uint64_t malformed_before = q->malformed;
 	struct vhu_chain *chain = vhu_virtqueue_pop(q);
 
-	r->n_unpop = chain && q->malformed == malformed_before ? r->n_unpop + 1 : !!chain;
 	say(r, "pop: malformed %u %s\n", (unsigned)q->malformed,
 	    q->why_malformed ? q->why_malformed : "");
 	if (!chain) {
@@ -180,22 +177,22 @@ static void pop(struct run *r)
 	r->held[r->n_held++] = chain;
 }
 
+/* With others behind it that have gone back to the driver it goes there too. */
 static void unpop(struct run *r)
 {
-	if (!r->n_unpop)
+	if (!r->n_held)
 		return;
-	r->n_unpop--;
 	vhu_virtqueue_unpop(&r->t.p.g.q, r->held[--r->n_held]);
 	say(r, "unpop\n");
 }
 
 static void push(struct run *r)
 {
-	unsigned i_pushed, i;
+	unsigned i;
 
 	if (!r->n_held)
 		return;
-	i = i_pushed = r->in_order ? 0 : draw(r, r->n_held);
+	i = r->in_order ? 0 : draw(r, r->n_held);
 	say(r, "push %u\n", twin_id(&r->t, r->held[i]));
 	vhu_virtqueue_push(&r->t.p.g.q, r->held[i], r->written[i]);
 	r->n_held--;
@@ -203,7 +200,6 @@ static void push(struct run *r)
 		r->held[i] = r->held[i + 1];
 		r->written[i] = r->written[i + 1];
 	}
-	r->n_unpop = (unsigned)min_u64(r->n_unpop, r->n_held - i_pushed);
 }
 
 static void publish(struct run *r)
@@ -257,7 +253,6 @@ static void restart(struct run *r)
 	publish(r);
 	say(r, "new %d\n", vhu_virtqueue_is_new(q));
 	twin_restart(&r->t);
-	r->n_unpop = 0;
 }
 
 static void run_script(struct run *r, unsigned seed, bool packed)

@@ -144,14 +144,13 @@ static void hold(unsigned n)
 	rig_wait_for(&rig.device->n_held[0], n);
 }
 
-static void get_vring_base_drains(void **state)
+/* All of n_held requests are used then, or none is. */
+static void stop_drains(unsigned n_held, unsigned n_used)
 {
 	uint64_t offered;
 
-	(void)state;
-	start_plain(VHU_LOCK_NONE);
 	rig_bring_up(&rig);
-	hold(3);
+	hold(n_held);
 	/* The answer is owed until the device is done, and nothing else is answered meanwhile. */
 	rig.frontend.timeout_ms = 200;
 	assert_int_equal(vhu_driver_stop(&rig.driver[0]), -ETIMEDOUT);
@@ -166,12 +165,23 @@ static void get_vring_base_drains(void **state)
 		vhu_message_init(&reply);
 		assert_int_equal(vhu_frontend_receive(&rig.frontend, &reply), 0);
 		assert_int_equal(reply.header.request, VHU_GET_VRING_BASE);
-		assert_int_equal(reply.payload.vring_state.num, 3);
+		assert_int_equal(reply.payload.vring_state.num, n_used);
 		vhu_message_finish(&reply);
 	}
-	assert_int_equal(rig.driver[0].split.vring.used->idx, 3);
+	assert_int_equal(rig.driver[0].split.vring.used->idx, n_used);
 	assert_int_equal(vhu_frontend_ask_u64(&rig.frontend, VHU_GET_FEATURES, &offered), 0);
 	rig_stop(&rig);
+}
+
+static void get_vring_base_drains(void **state)
+{
+	(void)state;
+	start_plain(VHU_LOCK_NONE);
+	stop_drains(3, 3);
+	/* A device may also give back to the ring what it has not begun. */
+	start_plain(VHU_LOCK_NONE);
+	atomic_store(&rig.device->unpops, true);
+	stop_drains(3, 0);
 }
 
 static void front_end_gone_while_parked(void **state)
