@@ -329,7 +329,8 @@ static void judge(struct vhu_vring *vring, int result)
 
 bool vhu_vring_process(struct vhu_vring *vring)
 {
-	bool more;
+	uint64_t malformed = vring->queue.malformed;
+	bool more, moved;
 	int r;
 
 	vhu_virtqueue_disable_kicks(&vring->queue);
@@ -337,7 +338,9 @@ bool vhu_vring_process(struct vhu_vring *vring)
 	vring->pushed = 0;
 	vring->queue.cut_short = false;
 	r = vhu_device_handle_event(vring->device, vring->index, EPOLLIN, vring->worker->index);
-	more = !vring->budget || vring->queue.cut_short;
+	/* Else a malformed one waits for others that the device does not take yet. */
+	moved = vring->pushed || vring->queue.malformed != malformed;
+	more = !vring->budget || (vring->queue.cut_short && moved);
 	vring->budget = UINT_MAX;
 	vring->queue.denied.access = 0;
 	vhu_counter_add(&vring->passes, 1);

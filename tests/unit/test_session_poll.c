@@ -124,6 +124,51 @@ static void a_ring_without_kicks_beside_a_busy_one(void **state)
 	rig_stop(&rig);
 }
 
+static atomic_uint n_passes;
+
+/* Two requests or none; and with IN_ORDER what is malformed waits for those before it. */
+static int wants_two(struct vhu_device *device, unsigned event_id, uint32_t epoll_events,
+		     unsigned worker_idx)
+{
+	struct vhu_vring *vring = vhu_device_vring(device, event_id);
+	struct vhu_chain *first = vring ? vhu_vring_pop(vring) : NULL;
+	struct vhu_chain *second = first ? vhu_vring_pop(vring) : NULL;
+
+	(void)epoll_events;
+	(void)worker_idx;
+	atomic_fetch_add(&n_passes, 1);
+	if (second)
+		vhu_vring_unpop(vring, second);
+	if (first)
+		vhu_vring_unpop(vring, first);
+	return 0;
+}
+
+static void nobody_turns_in_circles(void **state)
+{
+	struct vhu_guest_buffer good, bad = { .gpa = 1ull << 60, .len = 8 };
+	struct vhu_device_ops ops = rig_ops();
+
+	(void)state;
+	ops.handle_event = wants_two;
+	ops.completes_in_order = true;
+	rig_start(&rig, &ops);
+	assert_int_equal(vhu_frontend_negotiate(&rig.frontend,
+						VHU_FRONTEND_FEATURES | VHU_BIT(VHU_F_IN_ORDER),
+						VHU_FRONTEND_PROTOCOL_FEATURES),
+			 0);
+	assert_int_equal(vhu_frontend_share_memory(&rig.frontend), 0);
+	start_ring(0);
+	n_passes = 0;
+	good = vhu_guest_alloc(&rig.frontend.guest, 8, 8);
+	assert_true(vhu_driver_add(&rig.driver[0], &good, 0, 1, 0) >= 0);
+	assert_true(vhu_driver_add(&rig.driver[0], &bad, 0, 1, 1) >= 0);
+	assert_true(vhu_driver_kick(&rig.driver[0]) >= 0);
+	usleep(50000);
+	assert_in_range(n_passes, 1, 10);
+	rig_stop(&rig);
+}
+
 /* A request is done the moment after it was taken: the device finds out by polling or is told. */
 #define DONE_EVENT (RIG_QUEUES + 2)
 static int done_fd;
@@ -215,6 +260,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rings_without_kicks),
 		cmocka_unit_test(a_ring_without_kicks_beside_a_busy_one),
+		cmocka_unit_test(nobody_turns_in_circles),
 		cmocka_unit_test(what_polling_finds),
 		cmocka_unit_test(what_is_told_without_polling),
 	};
