@@ -422,6 +422,7 @@ void check_await_backend(struct check *check)
 {
 	await_errand(check);
 	vhu_frontend_disconnect(&check->frontend);
+	check->record->connected = false; /* to the new one */
 }
 
 void check_run(struct check *check)

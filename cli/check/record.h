@@ -19,7 +19,7 @@ enum check_result {
 
 struct check_record {
 	enum check_result result;
-	bool connected; /* to the back-end, once at least */
+	bool connected; /* to the process of the back-end that is there now, once at least */
 	uint32_t duration_ms;
 	char seen[600];	    /* or why it was skipped */
 	char expected[300];

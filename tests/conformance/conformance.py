@@ -46,7 +46,7 @@ TARGETS = {
                       DISK - {"BLK-15"}),
     "blk_one_queue": (IMAGE + "--num-queues 1", ["--only", "protocol,states,hostile"],
                       DISK | ONE_QUEUE),
-    "blk_once": (IMAGE + "--once", ["--only", "framing,states,reconnect,blk"],
+    "blk_once": (IMAGE + "--once", ["--only", "framing,states,inflight,reconnect,blk"],
                  DISK | RECONNECT),
     "blk_inband": (IMAGE + "--inband-notifications", ["--only", "protocol,channel"],
                    DISK - NEVER),
