@@ -16,7 +16,7 @@
 
 /* Shorter than vhu-check waits, longer than a message takes. */
 #define LOOK_MS 5
-/* Of split rings whose addresses are known. */
+/* Of rings whose addresses are known. */
 #define TRACKING \
 	(VHU_BIT(VHU_PROTOCOL_F_INFLIGHT_SHMFD) | \
 	 VHU_BIT(VHU_PROTOCOL_F_GET_VRING_BASE_INFLIGHT))
@@ -165,10 +165,8 @@ static void offer(void)
 				VHU_BIT(VHU_PROTOCOL_F_DEVICE_STATE) |
 				VHU_BIT(VHU_PROTOCOL_F_SHARED_OBJECT) |
 				VHU_BIT(VHU_PROTOCOL_F_SHMEM);
-	if (bad.packed) {
+	if (bad.packed)
 		bad.offered |= VHU_BIT(VHU_F_RING_PACKED) | VHU_BIT(VHU_F_IN_ORDER);
-		bad.protocol_offered &= ~TRACKING;
-	}
 	if (bad.iommu) {
 		bad.offered |= VHU_BIT(VHU_F_ACCESS_PLATFORM);
 		bad.protocol_offered &= ~TRACKING;

@@ -73,12 +73,14 @@ int bad_packed_start(struct bad_ring *ring)
 	packed->device = bad_at_ring(ring->addr.used_uaddr, 4, 3);
 	if (odd || !ring->num || !packed->desc || !packed->driver || !packed->device)
 		return -EINVAL;
+	if (!ring->started && bad_record_packed_start(ring) < 0)
+		return -EINVAL;
 	ring->started = true;
 	ring->broken = breaks("PKD-03") && !(bad.acked & VHU_BIT(VHU_F_RING_EVENT_IDX));
 	return 0;
 }
 
-static bool is_available(const struct bad_ring *ring, struct bad_place place)
+bool bad_packed_is_available(const struct bad_ring *ring, struct bad_place place)
 {
 	uint16_t flags = vhu_load_acquire_le16(&ring->packed.desc[place.at].flags);
 
@@ -124,7 +126,7 @@ static uint32_t gather(const struct bad_ring *ring, struct bad_place place,
 	*chain = (struct bad_chain){ .head = 0 };
 	*ret_right = true;
 	do {
-		if (n == ring->num || !is_available(ring, place))
+		if (n == ring->num || !bad_packed_is_available(ring, place))
 			return 0;
 		desc = ring->packed.desc[place.at];
 		if (!n++ || !breaks("PKD-10"))
@@ -143,13 +145,17 @@ static void push(struct bad_ring *ring, uint16_t id, uint32_t len, uint32_t span
 	struct bad_place *used = &ring->packed.used;
 	struct vring_packed_desc *desc = &ring->packed.desc[used->at];
 	uint16_t flags = used->wrap ? AVAIL | USED : 0;
+	struct bad_place next = *used;
 
 	if (len && !breaks("PKD-09"))
 		flags |= VRING_DESC_F_WRITE;
 	desc->id = htole16(id);
 	desc->len = htole32(len);
+	move_on(ring, &next, breaks("PKD-05") && span > 1 ? span - 1 : span);
+	bad_record_packed_use(ring, next);
 	vhu_store_release_le16(&desc->flags, flags);
-	move_on(ring, used, breaks("PKD-05") && span > 1 ? span - 1 : span);
+	*used = next;
+	bad_record_packed_done(ring, id);
 	if (breaks("PKD-01"))
 		used->wrap = true;
 }
@@ -187,7 +193,7 @@ static bool is_next_available(const struct bad_ring *ring, uint32_t span)
 	struct bad_place next = ring->packed.avail;
 
 	move_on(ring, &next, span);
-	return is_available(ring, next);
+	return bad_packed_is_available(ring, next);
 }
 
 /* ORD-02: the first of two comes after the second. */
@@ -201,6 +207,7 @@ static void use(struct bad_ring *ring, struct bad_chain *chain, uint32_t span)
 		move_on(ring, &ring->packed.avail, span);
 		return;
 	}
+	bad_record_packed_take(ring, chain->head);
 	len = bad_device_serve(chain);
 	if (bad_iotlb_missed())
 		return;
@@ -220,7 +227,7 @@ void bad_packed_run(struct bad_ring *ring)
 	bool right;
 
 	do {
-		while (!ring->broken && is_available(ring, ring->packed.avail)) {
+		while (!ring->broken && bad_packed_is_available(ring, ring->packed.avail)) {
 			uint32_t span;
 
 			bad_iotlb_begin();
@@ -236,7 +243,7 @@ void bad_packed_run(struct bad_ring *ring)
 				goto out;
 		}
 		ask_kicks(ring);
-	} while (!ring->broken && is_available(ring, ring->packed.avail));
+	} while (!ring->broken && bad_packed_is_available(ring, ring->packed.avail));
 out:
 	if (half_of(before) != half_of(ring->packed.used) && wants_call(ring, before))
 		bad_ring_call(ring);

@@ -11,6 +11,7 @@ bool bad_is_packed(void);
 void bad_packed_set_base(struct bad_ring *ring, uint32_t base);
 uint32_t bad_packed_base(const struct bad_ring *ring);
 int bad_packed_start(struct bad_ring *ring);
+bool bad_packed_is_available(const struct bad_ring *ring, struct bad_place place);
 void bad_packed_run(struct bad_ring *ring);
 
 /* bad_log.c: what was written, and that the used ring was. */
@@ -28,6 +29,15 @@ void bad_record_take(const struct bad_ring *ring, uint16_t head);
 void bad_record_link(const struct bad_ring *ring, uint16_t head);
 void bad_record_done(const struct bad_ring *ring, uint16_t head);
 void bad_forget_record(void);
+/* That of a ring, or NULL. */
+void *bad_record_region(const struct bad_ring *ring);
+
+/* bad_inflight_packed.c: the same. */
+uint64_t bad_record_packed_bytes(uint16_t queue_size);
+int bad_record_packed_start(struct bad_ring *ring);
+void bad_record_packed_take(const struct bad_ring *ring, uint16_t id);
+void bad_record_packed_use(const struct bad_ring *ring, struct bad_place to);
+void bad_record_packed_done(const struct bad_ring *ring, uint16_t id);
 
 /* bad_iotlb.c: begin and missed: around what is to be tried again after a miss. */
 bool bad_has_iommu(void);
