@@ -188,6 +188,7 @@ static void inband_needs_its_company(struct check *check)
 {
 	check_connect(check);
 	ask_u64(check, VHU_GET_PROTOCOL_FEATURES);
+	check->frontend.no_acks = true;
 	expect_call(check, vhu_frontend_tell_u64(&check->frontend, VHU_SET_PROTOCOL_FEATURES,
 						 VHU_BIT(VHU_PROTOCOL_F_INBAND_NOTIFICATIONS)),
 		    "SET_PROTOCOL_FEATURES");

@@ -151,7 +151,7 @@ static void sessions_begin_anew(struct check *check)
 	check_ring(check, CHECK_FEATURES, CHECK_PROTOCOL);
 	for (unsigned i = 0; i < 5; i++)
 		expect_served(check, &check->ring, &check->request);
-	if (vhu_frontend_set_vring(&check->frontend, VHU_SET_VRING_ENABLE, 0, 0) < 0)
+	if (check_enable_ring(check, false) < 0)
 		check_untried(check, "SET_VRING_ENABLE fails");
 	check_connect(check);
 	expect_call(check, vhu_frontend_get_vring_base(&check->frontend, 0, &base),

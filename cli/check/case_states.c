@@ -43,8 +43,7 @@ static void a_stopped_ring_rests(struct check *check)
 	check_offer(check, &check->ring);
 	expect_silence(check, &check->ring, "a stopped ring is not processed");
 	/* Nor is it when it is enabled. */
-	expect_call(check, vhu_frontend_set_vring(&check->frontend, VHU_SET_VRING_ENABLE, 0, 1),
-		    "SET_VRING_ENABLE of a stopped ring");
+	expect_call(check, check_enable_ring(check, true), "SET_VRING_ENABLE of a stopped ring");
 	expect_silence(check, &check->ring, "a stopped ring is not processed though it is enabled");
 }
 
@@ -69,8 +68,7 @@ static void a_ring_that_never_started_rests(struct check *check)
 	expect_call(check, vhu_frontend_set_vring(&check->frontend, VHU_SET_VRING_BASE, 0, 0),
 		    "SET_VRING_BASE");
 	expect_call(check, vhu_frontend_set_vring_addr(&check->frontend, &addr), "SET_VRING_ADDR");
-	expect_call(check, vhu_frontend_set_vring(&check->frontend, VHU_SET_VRING_ENABLE, 0, 1),
-		    "SET_VRING_ENABLE");
+	expect_call(check, check_enable_ring(check, true), "SET_VRING_ENABLE");
 	expect_silence(check, ring, "a ring is not processed before its kick");
 }
 
@@ -82,7 +80,7 @@ static void enabled_before_the_start(struct check *check)
 
 	check_ring(check, CHECK_FEATURES, CHECK_PROTOCOL);
 	check_stop_ring(check, ring);
-	r = vhu_frontend_set_vring(&check->frontend, VHU_SET_VRING_ENABLE, 0, 1);
+	r = check_enable_ring(check, true);
 	if (r == 0)
 		r = vhu_driver_set_up(ring);
 	if (r < 0)
@@ -96,10 +94,8 @@ static void disabled_and_enabled_again(struct check *check)
 	check_ring(check, CHECK_FEATURES, CHECK_PROTOCOL);
 	for (unsigned i = 0; i < 5; i++) {
 		expect_served(check, &check->ring, &check->request);
-		expect_call(check, vhu_frontend_set_vring(&check->frontend, VHU_SET_VRING_ENABLE, 0,
-							  0), "SET_VRING_ENABLE 0");
-		expect_call(check, vhu_frontend_set_vring(&check->frontend, VHU_SET_VRING_ENABLE, 0,
-							  1), "SET_VRING_ENABLE 1");
+		expect_call(check, check_enable_ring(check, false), "SET_VRING_ENABLE 0");
+		expect_call(check, check_enable_ring(check, true), "SET_VRING_ENABLE 1");
 		check_kick(&check->ring);
 	}
 	expect_served(check, &check->ring, &check->request);
@@ -362,8 +358,7 @@ static void reset_owner_keeps_the_session(struct check *check)
 	if (acked & VHU_BIT(VHU_PROTOCOL_F_REPLY_ACK))
 		expect_call(check, vhu_frontend_tell(frontend, VHU_SET_OWNER),
 			    "SET_OWNER, with an ack, after it");
-	expect_call(check, vhu_frontend_set_vring(frontend, VHU_SET_VRING_ENABLE, 0, 1),
-		    "SET_VRING_ENABLE after it");
+	expect_call(check, check_enable_ring(check, true), "SET_VRING_ENABLE after it");
 	check_kick(&check->ring);
 	expect_served(check, &check->ring, &check->request);
 }

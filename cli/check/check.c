@@ -184,11 +184,13 @@ void check_negotiate(struct check *check, uint64_t features, uint64_t protocol)
 void check_take_protocol_features(struct check *check, uint64_t protocol)
 {
 	check_connect(check);
+	check->frontend.no_acks = true;
 	if (check->facts->features & VHU_BIT(VHU_F_PROTOCOL_FEATURES))
 		prepared(check,
 			 vhu_frontend_set_protocol_features(
 				 &check->frontend, check->facts->protocol_features & protocol),
 			 "SET_PROTOCOL_FEATURES");
+	check->frontend.no_acks = false;
 }
 
 void check_make_request(struct check *check, struct check_request *request)
@@ -231,6 +233,13 @@ void check_start_ring(struct check *check, struct vhu_driver *ring)
 void check_stop_ring(struct check *check, struct vhu_driver *ring)
 {
 	prepared(check, vhu_driver_stop(ring), "stopping a ring");
+}
+
+int check_enable_ring(struct check *check, bool on)
+{
+	if (!(check->frontend.acked_features & VHU_BIT(VHU_F_PROTOCOL_FEATURES)))
+		return 0;
+	return vhu_frontend_set_vring(&check->frontend, VHU_SET_VRING_ENABLE, 0, on);
 }
 
 static int add_request(struct check *check, struct vhu_driver *ring, uint64_t token)

@@ -71,7 +71,7 @@ int check_connect_served(struct check *check);
 void check_negotiate_bits(struct check *check, uint64_t features, uint64_t protocol);
 void check_negotiate(struct check *check, uint64_t features, uint64_t protocol);
 void check_share_memory(struct check *check);
-/* Less than that: a connection with protocol features, where replies or acks are the matter. */
+/* Less than that: a connection with protocol features, where replies are the matter: none yet. */
 void check_take_protocol_features(struct check *check, uint64_t protocol);
 /* The two above, and queue 0 running with the harmless request at hand. */
 void check_ring(struct check *check, uint64_t features, uint64_t protocol);
@@ -84,6 +84,8 @@ void check_start_ring(struct check *check, struct vhu_driver *ring);
 void check_make_request(struct check *check, struct check_request *request);
 /* SET_VRING_ENABLE 0 and GET_VRING_BASE. */
 void check_stop_ring(struct check *check, struct vhu_driver *ring);
+/* Queue 0, where protocol features were negotiated: else they are all enabled for good. */
+int check_enable_ring(struct check *check, bool on);
 /* Adds the harmless request and kicks, in whatever state the ring is. */
 void check_offer(struct check *check, struct vhu_driver *ring);
 /* The same until the ring is full; token: the how-manieth. Returns how many fitted. */

@@ -255,7 +255,7 @@ int vhu_frontend_call(struct vhu_frontend *frontend, uint32_t request, const voi
 	if (r < 0)
 		return r == -EAGAIN ? -ETIMEDOUT : gone_is_reset(r);
 	if (!waits)
-		return 0;
+		return frontend->no_acks ? 0 : vhu_frontend_sync(frontend);
 	r = vhu_frontend_receive(frontend, &reply);
 	if (r < 0)
 		return r;

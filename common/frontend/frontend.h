@@ -34,7 +34,7 @@ struct vhu_frontend {
 	int fd;		/* the connection, non-blocking, or -1 */
 	int channel_fd; /* our end of the back-end's own channel, or -1 */
 	int timeout_ms; /* of each wait; 5,000 at first, and the caller's to change */
-	bool no_acks;	/* do not set need_reply, though REPLY_ACK was negotiated */
+	bool no_acks;	/* ask for none, and do not wait for what has no reply */
 	/* As negotiated on this connection. */
 	uint64_t offered_features, acked_features;
 	uint64_t offered_protocol_features, acked_protocol_features;
@@ -75,8 +75,9 @@ int vhu_frontend_share_memory(struct vhu_frontend *frontend);
 
 /*
  * One request in its right form, fds borrowed. What always has a reply is waited for; the rest is
- * acked when REPLY_ACK was negotiated, and without that its fate is unknown (sync tells that it was
- * read). *ret_reply (may be NULL) is the reply or the ack, to be finished by the caller.
+ * acked when REPLY_ACK was negotiated, and without that followed by sync: its fate is unknown then,
+ * but it has been handled (QEMU does so where it has to know). *ret_reply (or NULL) is the reply
+ * or the ack, to be finished by the caller.
  */
 int vhu_frontend_call(struct vhu_frontend *frontend, uint32_t request, const void *payload,
 		      uint32_t payload_size, const int *fds, unsigned n_fds,

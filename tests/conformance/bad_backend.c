@@ -59,13 +59,12 @@ int bad_reply_u64(const struct vhu_message *message, uint64_t value)
 
 static int get_features(struct vhu_message *message)
 {
-	static unsigned n;
 	uint64_t features = bad.offered;
 
 	dies_of("IOT-12", bad.rings[0].unresolved);
 	if (breaks("IOT-07") && bad_has_iommu() && bad_iotlb_missed())
 		return BAD_REPLIED;
-	if (breaks("FEA-01") && n++ % 2)
+	if (breaks("FEA-01") && bad.acked)
 		features ^= VHU_BIT(VHU_F_RING_EVENT_IDX);
 	return bad_reply_u64(message, features);
 }
@@ -286,6 +285,8 @@ static int set_vring_enable(struct vhu_message *message)
 	struct bad_ring *ring = ring_of(message);
 	bool on = message->payload.vring_state.num;
 
+	if (!(bad.acked & VHU_BIT(VHU_F_PROTOCOL_FEATURES)))
+		return CLOSE;
 	if (!ring)
 		return -EINVAL;
 	if (breaks("STA-05") && !ring->started)
@@ -453,7 +454,8 @@ static bool handle(struct vhu_message *message)
 	int r;
 
 	look_at_odd(message);
-	if (vhu_request_check(rule, message) < 0)
+	if (vhu_request_check(rule, message) < 0 ||
+	    (rule && rule->gate != VHU_NO_GATE && !has((unsigned)rule->gate)))
 		return false;
 	r = rule && handlers[message->header.request] ? handlers[message->header.request](message)
 						      : -ENOSYS;

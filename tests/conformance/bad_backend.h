@@ -74,6 +74,8 @@ struct bad_ring {
 struct bad_backend {
 	const char *rule; /* that is broken, or "" */
 	bool is_rng, read_only, packed, iommu;
+	bool bare;   /* no acks, no channel; rings are faster than messages */
+	bool legacy; /* no protocol features */
 	uint32_t block;
 	int fd, channel_fd;
 	uint64_t offered, acked, protocol_offered, protocol, status;

@@ -21,6 +21,12 @@
 	(VHU_BIT(VHU_PROTOCOL_F_INFLIGHT_SHMFD) | \
 	 VHU_BIT(VHU_PROTOCOL_F_GET_VRING_BASE_INFLIGHT))
 
+/* What a bare one offers at most. */
+#define BARE \
+	(VHU_BIT(VHU_PROTOCOL_F_CONFIG) | VHU_BIT(VHU_PROTOCOL_F_LOG_SHMFD) | \
+	 VHU_BIT(VHU_PROTOCOL_F_INFLIGHT_SHMFD) | VHU_BIT(VHU_PROTOCOL_F_PAGEFAULT))
+#define BARE_DELAY_US 1000
+
 struct bad_backend bad;
 
 bool breaks(const char *id)
@@ -63,6 +69,16 @@ static void look_at_rings(const struct pollfd *pollfds, bool idle)
 	}
 }
 
+/* As if they had a thread of their own, which is faster. */
+static void look_at_rings_first(struct pollfd *pollfds)
+{
+	if (!bad.bare || !bad_any_started())
+		return;
+	usleep(BARE_DELAY_US);
+	poll(pollfds, BAD_QUEUES, 0);
+	look_at_rings(pollfds, false);
+}
+
 static void serve_connection(void)
 {
 	struct vhu_receiver receiver;
@@ -78,8 +94,10 @@ static void serve_connection(void)
 		n = poll(pollfds, BAD_QUEUES + 1, bad.rings[0].polled ? 1 : LOOK_MS);
 		/* STA-17: deaf when all rings are stopped. */
 		if (pollfds[BAD_QUEUES].revents &&
-		    !(breaks("STA-17") && bad.rings[0].was_started && !bad_any_started()))
+		    !(breaks("STA-17") && bad.rings[0].was_started && !bad_any_started())) {
+			look_at_rings_first(pollfds);
 			goes_on = bad_receive(&receiver);
+		}
 		look_at_rings(pollfds, n == 0);
 		if (n == 0)
 			misbehave_when_suspended();
@@ -179,6 +197,10 @@ static void offer(void)
 		bad.offered |= VHU_BIT(VIRTIO_BLK_F_SEG_MAX) | VHU_BIT(VIRTIO_BLK_F_BLK_SIZE) |
 			       VHU_BIT(VIRTIO_BLK_F_FLUSH) | VHU_BIT(VIRTIO_BLK_F_CONFIG_WCE) |
 			       VHU_BIT(VIRTIO_BLK_F_DISCARD) | VHU_BIT(VIRTIO_BLK_F_WRITE_ZEROES);
+	if (bad.bare)
+		bad.protocol_offered &= BARE;
+	if (bad.legacy)
+		bad.offered &= ~VHU_BIT(VHU_F_PROTOCOL_FEATURES);
 	if (bad.read_only)
 		bad.offered |= VHU_BIT(VIRTIO_BLK_F_RO);
 	if (breaks("FEA-02"))
@@ -206,6 +228,10 @@ int main(int argc, char **argv)
 			bad.iommu = true;
 		else if (!strcmp(argv[i], "--read-only"))
 			bad.read_only = true;
+		else if (!strcmp(argv[i], "--bare"))
+			bad.bare = true;
+		else if (!strcmp(argv[i], "--legacy"))
+			bad.legacy = true;
 		else if (!strcmp(argv[i], "--break") && i + 1 < argc)
 			bad.rule = argv[++i];
 		else if (!strcmp(argv[i], "--hostile") && i + 1 < argc)

@@ -20,7 +20,8 @@ PATIENCE, IMPATIENCE = 60, 1
 
 # The forms of bad_backend, and what is run against it when it breaks nothing.
 RIGHT = [("", "blk"), ("--rng", "rng"), ("--packed --iommu", "blk"),
-         ("--packed", "blk", "--only", "inflight")]
+         ("--packed", "blk", "--only", "inflight"), ("--rng", "generic"),
+         ("--bare", "blk", "--skip", "PRO-02"), ("--legacy --rng", "rng")]
 # Further arguments of bad_backend for some.
 ARGUMENTS = {"BLK-15": "--read-only", "RNG-01": "--rng", "RNG-02": "--rng"}
 ARGUMENTS |= dict.fromkeys(["LOG-08", "ORD-01", "ORD-02", "INF-03", "INF-08", "INF-12", "INF-15"],

@@ -36,6 +36,8 @@ static inline void peer_start(struct scripted_peer *peer, uint64_t features,
 	peer->frontend.timeout_ms = 200;
 	peer->frontend.acked_features = features;
 	peer->frontend.acked_protocol_features = protocol_features;
+	/* It answers nothing but what it was told to. */
+	peer->frontend.no_acks = !(protocol_features & VHU_BIT(VHU_PROTOCOL_F_REPLY_ACK));
 	peer->fd = fds[1];
 }
 

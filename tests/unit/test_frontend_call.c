@@ -99,6 +99,10 @@ static void test_answers(void **state)
 	assert_int_equal(vhu_frontend_set_features(f, ~0ull), -EREMOTEIO);
 	assert_int_equal(f->acked_features, VHU_FRONTEND_FEATURES);
 	assert_int_equal(vhu_frontend_ask_u64(f, VHU_CHECK_DEVICE_STATE, &value), -EPROTO);
+	/* Without acks nobody learns; but it has been handled. */
+	f->acked_protocol_features &= ~VHU_BIT(VHU_PROTOCOL_F_REPLY_ACK);
+	assert_int_equal(vhu_frontend_set_features(f, VHU_BIT(VHU_F_VERSION_1)), 0);
+	assert_int_equal(fixture->fake.features, VHU_BIT(VHU_F_VERSION_1));
 	/* Nobody asks, nobody learns. */
 	f->no_acks = true;
 	assert_int_equal(vhu_frontend_set_config(f, 0, 0, config, 1), 0);
