@@ -15,6 +15,9 @@ PATH=$PATH:/usr/sbin:/sbin
 base_programs="blkdiscard fstrim lsblk mkfs.ext4 e2fsck resize2fs mkfs.xfs xfs_repair"
 base_modules="virtio_pci virtio_blk virtio_iommu virtio_rng crc32c_generic ext4 xfs"
 fio_programs="fio"
+input_programs="udevadm"
+input_modules="uinput evdev virtio_pci virtio_input"
+input_rules="50-udev-default 60-input-id 60-persistent-input 71-seat 73-seat-late"
 
 # A program and the libraries it loads, at the same paths.
 copy_programs()
@@ -51,7 +54,8 @@ copy_modules()
 	depmod -b . "$version"
 }
 
-fill_base()
+# What every guest begins with.
+fill_root()
 {
 	mkdir -p bin sbin dev proc sys tmp mnt etc
 	cp "$(command -v busybox)" bin/busybox
@@ -59,6 +63,11 @@ fill_base()
 	ln -s ../bin/busybox sbin/modprobe
 	ln -s /proc/self/mounts etc/mtab
 	cp "$here/guest/init" init
+}
+
+fill_base()
+{
+	fill_root
 	copy_programs $base_programs
 	copy_modules $base_modules
 }
@@ -66,6 +75,27 @@ fill_base()
 fill_fio()
 {
 	copy_programs $fio_programs
+}
+
+# A guest without disks, instead of base: real event devices by uinput, and udevd with the rules for
+# them. The by-id link of a uinput device is ours to make, since it has no bus that gives it one.
+fill_input()
+{
+	local rule
+
+	fill_root
+	copy_programs $input_programs
+	copy_modules $input_modules
+	mkdir -p lib/systemd lib/udev/rules.d etc/udev/rules.d run usr/share
+	ln -s "$(command -v udevadm)" lib/systemd/systemd-udevd
+	for rule in $input_rules; do
+		cp "/lib/udev/rules.d/$rule.rules" lib/udev/rules.d
+	done
+	echo 'SUBSYSTEM=="input", KERNEL=="event*", ATTRS{name}=="?*",' \
+		'SYMLINK+="input/by-id/test-$attr{name}"' >etc/udev/rules.d/90-by-id.rules
+	cp -r /usr/share/libinput usr/share
+	printf '%s\n' root:x:0:0:::/bin/sh nobody:x:65534:65534:::/bin/sh >etc/passwd
+	printf '%s\n' root:x:0: tty:x:5: input:x:105: nogroup:x:65534: >etc/group
 }
 
 # All that decides what a layer holds: this folder's scripts, the kernel, the programs.

@@ -225,6 +225,18 @@ guest_use_intel_iommu()
 	guest_parameters+=" intel_iommu=on"
 }
 
+# copy_program FILE ROOT: as /test/NAME, and the libraries it loads.
+copy_program()
+{
+	local path
+
+	cp "$1" "$2/test"
+	for path in $(ldd "$1" 2>/dev/null | grep -o '/[^ ]*'); do
+		mkdir -p "$2${path%/*}"
+		cp -L "$path" "$2$path"
+	done
+}
+
 # The initramfs: layers that are there already, and a small one with the script from standard
 # input and, as /test/NAME, the programs of ours that guest_programs names.
 make_initrd()
@@ -238,10 +250,10 @@ make_initrd()
 	done
 	mkdir -p "$root/test"
 	for path in $guest_programs; do
-		cp "$build/tests/qemu/$path" "$root/test"
+		copy_program "$build/tests/qemu/$path" "$root"
 	done
 	cat "$here/guest/lib.sh" - >"$root/test/script"
-	(cd "$root" && find test | busybox cpio -o -H newc 2>/dev/null) >>"$dir/initrd"
+	(cd "$root" && find . | busybox cpio -o -H newc 2>/dev/null) >>"$dir/initrd"
 }
 
 # qemu_start NAME OPTION...: its QMP socket is $dir/NAME.qmp, its process id $!.
