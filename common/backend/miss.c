@@ -75,7 +75,8 @@ static bool is_asked_for(const struct vhu_vring *vring)
 		const struct vhu_vring *other =
 			&vring->device->vrings[__builtin_ctzll(others)];
 
-		if (other->asked_sent && other->asked.access == vring->asked.access &&
+		if (other->asked_sent && other->channel == vring->channel &&
+		    other->asked.access == vring->asked.access &&
 		    other->asked.iova / PAGE_BYTES == vring->asked.iova / PAGE_BYTES)
 			return true;
 	}

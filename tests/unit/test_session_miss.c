@@ -88,6 +88,29 @@ static void a_page_is_asked_for_once(void **state)
 	rig_stop(&iommu_rig);
 }
 
+/* What nobody has read on the old channel is asked for again: once, whoever of the two does it. */
+static void a_page_is_asked_for_once_a_channel(void **state)
+{
+	struct vhu_guest_buffer buffers[2];
+
+	(void)state;
+	iommu_bring_up(false);
+	for (unsigned q = 0; q < RIG_QUEUES; q++) {
+		iommu_rig.driver[q].indirect = false;
+		iommu_echo(q);
+	}
+	iommu_alloc(buffers, PAGE);
+	for (unsigned q = 0; q < RIG_QUEUES; q++)
+		iommu_add(q, buffers);
+	usleep(50000);
+	iommu_n_asked = 0;
+	assert_int_equal(vhu_frontend_open_channel(&iommu_rig.frontend), 0);
+	for (unsigned q = 0; q < RIG_QUEUES; q++)
+		assert_int_equal(iommu_serve_until_used(&iommu_rig.driver[q]).len, 32);
+	assert_int_equal(iommu_times_asked(buffers[0].gpa, R), 1);
+	rig_stop(&iommu_rig);
+}
+
 /* The ring is broken and says so; another one and the next start are as good as ever. */
 static void a_miss_that_is_never_answered(void **state)
 {
@@ -253,6 +276,7 @@ int main(void)
 		cmocka_unit_test(misses_are_answered_late_to_one_worker),
 		cmocka_unit_test(misses_are_answered_late_to_two_workers),
 		cmocka_unit_test(a_page_is_asked_for_once),
+		cmocka_unit_test(a_page_is_asked_for_once_a_channel),
 		cmocka_unit_test(a_miss_that_is_never_answered),
 		cmocka_unit_test(access_that_fails_is_told),
 		cmocka_unit_test(a_ring_that_is_denied),
