@@ -149,17 +149,33 @@ static void write_record(struct bench *b)
 		memcpy(record->host + at, bytes, min_u64(len, RECORD_BYTES - at));
 }
 
-static bool in_memory(const struct iovec *piece)
+/* The bytes from host on that lie in its region; 0: there is none. */
+static uint64_t bytes_from(const char *host)
 {
 	for (unsigned i = 0; i < memory->n_slots; i++) {
 		const struct vhu_memory_slot *slot = &memory->by_gpa[i];
+		uint64_t offset = (uintptr_t)host - (uintptr_t)slot->host;
 
-		if ((char *)piece->iov_base >= slot->host &&
-		    (uint64_t)((char *)piece->iov_base - slot->host) <= slot->size &&
-		    piece->iov_len <= slot->size - (uint64_t)((char *)piece->iov_base - slot->host))
-			return true;
+		if (offset < slot->size)
+			return slot->size - offset;
 	}
-	return false;
+	return 0;
+}
+
+/* A piece may go on in the region that happens to be mapped behind. */
+static bool in_memory(const struct iovec *piece)
+{
+	const char *host = piece->iov_base;
+	uint64_t left = piece->iov_len, part;
+
+	while (left) {
+		part = min_u64(left, bytes_from(host));
+		if (!part)
+			return false;
+		host += part;
+		left -= part;
+	}
+	return piece->iov_len > 0;
 }
 
 static void check_chain(const struct bench *b, const struct vhu_chain *chain)
