@@ -52,6 +52,8 @@ struct vhu_device_ops {
 	 */
 	bool completes_in_order;
 	bool gives_host_notifiers; /* HOST_NOTIFIER is offered: see shared.h */
+	/* The driver is called when a pass is over, not from its first push on. */
+	bool calls_once;
 
 	/*
 	 * Required, main [read]. Queues, 1 to VHU_MAX_QUEUES, and the largest size of each, a power
@@ -162,6 +164,12 @@ struct vhu_device_ops {
 	 * it is busy with them, nor when it sleeps: then a listener must wake it.
 	 */
 	bool (*poll)(struct vhu_device *device, unsigned worker_idx);
+	/*
+	 * Optional, worker. The front-end is about to disable or stop the queue, which is still at
+	 * work: a last chance to pop and push, for a device that has something to say of itself.
+	 * Not before a reset, nor when the front-end has gone.
+	 */
+	void (*farewell)(struct vhu_device *device, unsigned queue);
 	/*
 	 * Optional; default: nothing is ever in flight between two calls of handle_event.
 	 * worker. Of a queue that start was called for, and did well: no further pop will succeed;

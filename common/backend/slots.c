@@ -218,6 +218,15 @@ int vhu_device_start(struct vhu_device *device, unsigned queue, unsigned size)
 	return r;
 }
 
+void vhu_device_farewell(struct vhu_device *device, unsigned queue)
+{
+	if (!device->ops->farewell)
+		return;
+	lock_write(device);
+	device->ops->farewell(device, queue);
+	unlock(device);
+}
+
 void vhu_device_drain(struct vhu_device *device, unsigned queue, enum vhu_drain_reason reason)
 {
 	if (!device->ops->drain)

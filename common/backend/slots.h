@@ -30,6 +30,7 @@ int vhu_device_save(struct vhu_device *device, void **ret_bytes, size_t *ret_len
 int vhu_device_load(struct vhu_device *device, uint32_t version, const void *bytes, size_t len);
 bool vhu_device_poll(struct vhu_device *device, unsigned worker_idx);
 int vhu_device_start(struct vhu_device *device, unsigned queue, unsigned size);
+void vhu_device_farewell(struct vhu_device *device, unsigned queue);
 void vhu_device_drain(struct vhu_device *device, unsigned queue, enum vhu_drain_reason reason);
 void vhu_device_suspended(struct vhu_device *device);
 void vhu_device_resumed(struct vhu_device *device);

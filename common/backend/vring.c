@@ -55,7 +55,7 @@ void vhu_vring_push(struct vhu_vring *vring, struct vhu_chain *chain, uint32_t w
 {
 	vhu_virtqueue_push(&vring->queue, chain, written);
 	vhu_counter_add(&vring->requests, 1);
-	if (vring->pushed++ % VHU_VRING_NOTIFY_EACH == 0)
+	if (vring->pushed++ % VHU_VRING_NOTIFY_EACH == 0 && !vring->device->ops->calls_once)
 		vhu_vring_notify(vring);
 	if (vring->draining)
 		check_drained(vring);
@@ -264,23 +264,6 @@ static void take_up_last_run(struct vhu_vring *vring)
 	} while (left < before);
 }
 
-void vhu_vring_drain(struct vhu_vring *vring, enum vhu_drain_reason reason,
-		     struct vhu_errand *errand)
-{
-	if (reason == VHU_DRAIN_SUSPEND && !vring->queue.inflight)
-		reason = VHU_DRAIN_STOP;
-	if (reason == VHU_DRAIN_STOP)
-		take_up_last_run(vring);
-	vhu_vring_set_active(vring, false);
-	if (!vring->live || !vring->begun) {
-		vhu_errand_done(errand, 0);
-		return;
-	}
-	vhu_device_drain(vring->device, vring->index, reason);
-	vring->draining = errand;
-	check_drained(vring);
-}
-
 void vhu_vring_stop(struct vhu_vring *vring)
 {
 	if (vring->live) {
@@ -327,6 +310,16 @@ static void judge(struct vhu_vring *vring, int result)
 		vhu_vring_break(vring, strerror(-result));
 }
 
+static void end_pass(struct vhu_vring *vring, int result)
+{
+	vring->queue.denied.access = 0;
+	vhu_counter_add(&vring->passes, 1);
+	vhu_vring_notify(vring);
+	if (result == -EFAULT)
+		vhu_memory_note_fault(vring->queue.memory);
+	judge(vring, result);
+}
+
 bool vhu_vring_process(struct vhu_vring *vring)
 {
 	uint64_t malformed = vring->queue.malformed;
@@ -342,11 +335,35 @@ bool vhu_vring_process(struct vhu_vring *vring)
 	moved = vring->pushed || vring->queue.malformed != malformed;
 	more = !vring->budget || (vring->queue.cut_short && moved);
 	vring->budget = UINT_MAX;
-	vring->queue.denied.access = 0;
-	vhu_counter_add(&vring->passes, 1);
-	vhu_vring_notify(vring);
-	if (r == -EFAULT)
-		vhu_memory_note_fault(vring->queue.memory);
-	judge(vring, r);
+	end_pass(vring, r);
 	return more;
+}
+
+void vhu_vring_rest(struct vhu_vring *vring)
+{
+	if (vring->active) {
+		vring->pushed = 0;
+		vhu_device_farewell(vring->device, vring->index);
+		end_pass(vring, 0);
+	}
+	vhu_vring_set_active(vring, false);
+}
+
+void vhu_vring_drain(struct vhu_vring *vring, enum vhu_drain_reason reason,
+		     struct vhu_errand *errand)
+{
+	if (reason == VHU_DRAIN_SUSPEND && !vring->queue.inflight)
+		reason = VHU_DRAIN_STOP;
+	if (reason == VHU_DRAIN_STOP)
+		take_up_last_run(vring);
+	if (reason == VHU_DRAIN_STOP || reason == VHU_DRAIN_SUSPEND)
+		vhu_vring_rest(vring);
+	vhu_vring_set_active(vring, false);
+	if (!vring->live || !vring->begun) {
+		vhu_errand_done(errand, 0);
+		return;
+	}
+	vhu_device_drain(vring->device, vring->index, reason);
+	vring->draining = errand;
+	check_drained(vring);
 }

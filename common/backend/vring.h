@@ -105,6 +105,8 @@ int vhu_vring_restart(struct vhu_vring *vring, struct vhu_memory *memory);
 int vhu_vring_watch_kick(struct vhu_vring *vring);
 /* On the worker: enabled or disabled; looks at the ring at once. */
 void vhu_vring_set_active(struct vhu_vring *vring, bool active);
+/* On the worker: disabled by the front-end; the device has a last word. */
+void vhu_vring_rest(struct vhu_vring *vring);
 /* On the worker: no further pop; the errand is done when nothing is in flight. */
 void vhu_vring_drain(struct vhu_vring *vring, enum vhu_drain_reason reason,
 		     struct vhu_errand *errand);

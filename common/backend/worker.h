@@ -72,7 +72,7 @@ int vhu_worker_register_listener(struct vhu_worker *worker, int fd, uint32_t eve
 				 unsigned event_id);
 int vhu_worker_unregister_listener(struct vhu_worker *worker, unsigned event_id);
 
-/* The framework's: a ring of this worker has something to do. On the worker. */
+/* A ring of this worker has something to do: handle_event will be called. On the worker. */
 void vhu_worker_wake_ring(struct vhu_worker *worker, unsigned queue);
 
 /* The framework's: guest memory was missing under an access; the session is told. On the worker. */

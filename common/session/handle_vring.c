@@ -234,7 +234,7 @@ static void work_activate(struct vhu_job *job)
 
 void vhu_session_deactivate_ring(struct vhu_job *job)
 {
-	vhu_vring_set_active(job->vring, false);
+	vhu_vring_rest(job->vring);
 	vhu_errand_done(&job->errand, 0);
 }
 
