@@ -8,6 +8,7 @@ void vhu_input_source_init(struct vhu_input_source *source, const struct vhu_inp
 	source->loop = NULL;
 	source->sink = NULL;
 	source->label = label;
+	source->grabbed = false;
 	source->cut_short = false;
 	source->n_events = 0;
 	vhu_input_state_init(&source->state);

@@ -46,7 +46,8 @@ struct vhu_input_source_ops {
 		      struct vhu_input_sink *sink);
 	/*
 	 * From here on, on the worker. Optional: keeps the events from everyone else, or gives them
-	 * back. Also while the device is gone: holds for when it is back.
+	 * back; never called while a key is down. -ENODEV while the device is gone: it is asked
+	 * again at the next resync.
 	 */
 	int (*grab)(struct vhu_input_source *source, bool on);
 	/* Optional. EV_LED, EV_SND, EV_REP of the guest, each one that ident has. */
@@ -64,6 +65,7 @@ struct vhu_input_source {
 	struct vhu_input_sink *sink; /* the same */
 	const char *label;	     /* for the log: the path, the seat; the source's */
 	struct vhu_input_state state; /* of the source: after the last packet */
+	bool grabbed; /* set by who calls grab; cleared by the source when the device goes */
 	bool cut_short;		      /* of the packet that is gathered */
 	size_t n_events;
 	struct vhu_input_event events[VHU_INPUT_PACKET_MAX];
