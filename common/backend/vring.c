@@ -138,7 +138,7 @@ int vhu_vring_watch_kick(struct vhu_vring *vring)
 {
 	vhu_source_remove(vring->kick_source);
 	vring->kick_source = NULL;
-	if (vring->kick_fd < 0)
+	if (!vring->live || vring->kick_fd < 0)
 		return 0;
 	return vhu_loop_add_fd(vring->worker->loop, vring->kick_fd, EPOLLIN | EPOLLET, kicked,
 			       vring, &vring->kick_source);

@@ -344,7 +344,7 @@ static void work_set_kick(struct vhu_job *job)
 
 	vring->kick_fd = steal_fd(&job->fd);
 	vring->kicks_inband = false;
-	r = vring->live ? vhu_vring_watch_kick(vring) : 0;
+	r = vhu_vring_watch_kick(vring);
 	if (r < 0)
 		vhu_vring_break(vring, "its kick fd cannot be watched");
 	close_fd(&old_fd);

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -383,6 +384,26 @@ static void a_damaged_one_breaks_the_ring(void **state)
 	finish();
 }
 
+/* It comes under a ring at work, which may be given other fds all the same. */
+static void a_damaged_one_breaks_a_ring_at_work(void **state)
+{
+	struct vhu_record_split *split;
+	int kick_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+	(void)state;
+	set_up(0, INFLIGHT);
+	assert_int_equal(vhu_driver_start(&rig.driver[0]), 0);
+	rig_echo(&rig, 0);
+	assert_int_equal(vhu_frontend_get_record(&rig.frontend, 1, RING_SIZE, &record), 0);
+	split = vhu_record_queue(&record, 0);
+	split->version = 2;
+	assert_int_equal(vhu_frontend_set_record(&rig.frontend, &record), -EREMOTEIO);
+	assert_int_equal(
+		vhu_frontend_set_vring_fd(&rig.frontend, VHU_SET_VRING_KICK, 0, kick_fd), 0);
+	close(kick_fd);
+	finish();
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -398,6 +419,7 @@ int main(void)
 		cmocka_unit_test(a_small_one_is_not_used),
 		cmocka_unit_test(a_file_cut_short_ends_the_session),
 		cmocka_unit_test(a_damaged_one_breaks_the_ring),
+		cmocka_unit_test(a_damaged_one_breaks_a_ring_at_work),
 	};
 
 	return cmocka_run_group_tests_name("session/inflight", tests, NULL, NULL);
