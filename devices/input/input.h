@@ -34,6 +34,7 @@ enum vhu_input_kind {
 	VHU_INPUT_TOUCH,
 	VHU_INPUT_TABLET,
 	VHU_INPUT_SWITCH,
+	VHU_INPUT_PAD, /* the buttons, ring and strips of a tablet */
 	VHU_INPUT_N_KINDS,
 };
 
