@@ -141,20 +141,37 @@ void vhu_vring_forget_miss(struct vhu_vring *vring)
 	vring->asked_timer = NULL;
 }
 
-/* What the update brought may be what a ring waits for, or no more than a part of it. */
-static void answer(struct vhu_vring *vring, uint64_t first, uint64_t last)
+static bool is_allowed(const struct vhu_vring *vring)
 {
 	const struct vhu_iotlb_miss *asked = &vring->asked;
 
-	if (!asked->access)
+	return asked->access &&
+	       vhu_iotlb_allows(vring->worker->iotlb, asked->iova, asked->access);
+}
+
+void vhu_vring_deny(struct vhu_vring *vring)
+{
+	if (!vring->asked.access)
 		return;
-	if (!vhu_iotlb_allows(vring->worker->iotlb, asked->iova, asked->access)) {
-		if (asked->iova < first || asked->iova > last)
-			return;
-		tell_front_end(vring, VHU_IOTLB_ACCESS_FAIL);
-		vring->queue.denied = *asked;
-	}
+	tell_front_end(vring, VHU_IOTLB_ACCESS_FAIL);
+	vring->queue.denied = vring->asked;
 	unpark(vring);
+}
+
+/* What the update brought may be what rings wait for, or no more than a part of it. */
+static void answer(struct vhu_worker *worker, uint64_t first, uint64_t last)
+{
+	for (uint64_t left = worker->queues; left; left &= left - 1) {
+		struct vhu_vring *vring = &worker->device->vrings[__builtin_ctzll(left)];
+
+		if (is_allowed(vring)) {
+			unpark(vring);
+			worker->iotlb_answered = true;
+		} else if (vring->asked.access && vring->asked.iova >= first &&
+			   vring->asked.iova <= last) {
+			worker->iotlb_denied |= VHU_BIT(vring->index);
+		}
+	}
 }
 
 static uint64_t rings_using(struct vhu_worker *worker, uint64_t first, uint64_t last)
@@ -182,7 +199,8 @@ int vhu_worker_iotlb_told(struct vhu_worker *worker, const struct vhu_iotlb_msg 
 	bool update = msg->type == VHU_IOTLB_UPDATE;
 	int r;
 
-	worker->iotlb_users = 0;
+	worker->iotlb_users = worker->iotlb_denied = 0;
+	worker->iotlb_answered = false;
 	if (!iotlb)
 		return -ENOMEM;
 	if (!update || vhu_iotlb_contradicts(iotlb, msg->iova, msg->size, msg->uaddr, msg->perm))
@@ -192,8 +210,8 @@ int vhu_worker_iotlb_told(struct vhu_worker *worker, const struct vhu_iotlb_msg 
 		return 0;
 	}
 	r = vhu_iotlb_update(iotlb, msg->iova, msg->size, msg->uaddr, msg->perm);
-	for (uint64_t left = worker->queues; r == 0 && left; left &= left - 1)
-		answer(&worker->device->vrings[__builtin_ctzll(left)], first, last);
+	if (r == 0)
+		answer(worker, first, last);
 	return r;
 }
 

@@ -21,9 +21,12 @@ struct vhu_iotlb *vhu_worker_start_iotlb(struct vhu_worker *worker);
 /*
  * What the front-end said: an update or an invalidation, checked. Returns 0 or negative errno.
  * worker->iotlb_users are the rings that still use what goes: it has gone when each has been
- * drained and vhu_vring_look_again() was called.
+ * drained and vhu_vring_look_again() was called. worker->iotlb_denied are those for which an update
+ * allows less than they asked for: where it has answered no ring of any worker it is their answer,
+ * and vhu_vring_deny() tells them.
  */
 int vhu_worker_iotlb_told(struct vhu_worker *worker, const struct vhu_iotlb_msg *msg);
+void vhu_vring_deny(struct vhu_vring *vring);
 void vhu_vring_look_again(struct vhu_vring *vring);
 
 /* What misses are sent on; NULL for none. A reference is taken. */

@@ -31,6 +31,8 @@ struct vhu_worker {
 	uint64_t poll_ns;     /* adapts between 0 and device->poll_max_ns */
 	struct vhu_iotlb *iotlb;      /* of an IOMMU; NULL until there is one (miss.h) */
 	uint64_t iotlb_users;	      /* mask: rings that use what was last taken out of it */
+	uint64_t iotlb_denied;	      /* mask: rings that wait for more than it was last told */
+	bool iotlb_answered;	      /* or there are such as waited for just that */
 	uint64_t miss_patience_ns;    /* how long a ring waits for what it missed */
 };
 

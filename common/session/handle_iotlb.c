@@ -60,6 +60,28 @@ static int step_drain(struct vhu_session *session)
 				       step_look_again);
 }
 
+static void work_deny(struct vhu_job *job)
+{
+	vhu_vring_deny(job->vring);
+	vhu_errand_done(&job->errand, 0);
+}
+
+/* Of two rings that asked for a page in two ways, each has an answer of its own to come. */
+static int step_told(struct vhu_session *session)
+{
+	uint64_t denied = 0;
+	bool answered = false;
+
+	for (unsigned i = 0; i < session->device->n_workers; i++) {
+		denied |= session->device->workers[i].iotlb_denied;
+		answered |= session->device->workers[i].iotlb_answered;
+	}
+	if (session->step_error < 0 || answered)
+		denied = 0;
+	return denied ? vhu_session_on_rings(session, denied, work_deny, step_drain)
+		      : step_drain(session);
+}
+
 static void work_tell(struct vhu_job *job)
 {
 	const struct vhu_iotlb_msg *msg = &session_message(job->session)->payload.iotlb;
@@ -103,7 +125,7 @@ int vhu_handle_iotlb_msg(struct vhu_session *session, struct vhu_message *messag
 		reply_u64(session, REFUSED);
 		return 0;
 	}
-	return vhu_session_on_rings(session, all_workers(session), work_tell, step_drain);
+	return vhu_session_on_rings(session, all_workers(session), work_tell, step_told);
 }
 
 int vhu_session_check_iommu(struct vhu_session *session)

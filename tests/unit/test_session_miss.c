@@ -175,6 +175,47 @@ static void access_that_fails_is_told(void **state)
 	}
 }
 
+/* Each answer allows what was asked for and no more: it is not the other one's. */
+static void two_ways_of_access_to_a_page(bool both_workers)
+{
+	struct vhu_guest_buffer buffers[RIG_QUEUES][2];
+	struct vhu_iotlb_msg msg;
+
+	iommu_bring_up(both_workers);
+	for (unsigned q = 0; q < RIG_QUEUES; q++) {
+		iommu_rig.driver[q].indirect = false;
+		iommu_echo(q);
+		iommu_alloc(buffers[q], PAGE);
+	}
+	buffers[1][1] = buffers[0][0];
+	assert_int_equal(iommu_update(buffers[1][0].gpa, PAGE, R), 0);
+	for (unsigned q = 0; q < RIG_QUEUES; q++)
+		iommu_add(q, buffers[q]);
+	usleep(50000);
+	iommu_n_asked = 0;
+	while (iommu_next_request(200, &msg)) {
+		iommu_note_miss(&msg);
+		assert_int_equal(iommu_update(msg.iova & ~(PAGE - 1), PAGE, msg.perm), 0);
+	}
+	assert_int_equal(iommu_times_asked(buffers[0][0].gpa, R), 1);
+	assert_int_equal(iommu_times_asked(buffers[0][0].gpa, W), 1);
+	for (unsigned q = 0; q < RIG_QUEUES; q++)
+		assert_int_equal(iommu_serve_until_used(&iommu_rig.driver[q]).len, 32);
+	rig_stop(&iommu_rig);
+}
+
+static void one_worker_asks_for_a_page_in_two_ways(void **state)
+{
+	(void)state;
+	two_ways_of_access_to_a_page(false);
+}
+
+static void two_workers_ask_for_a_page_in_two_ways(void **state)
+{
+	(void)state;
+	two_ways_of_access_to_a_page(true);
+}
+
 static void a_ring_that_is_denied(void **state)
 {
 	struct vhu_driver_used used;
@@ -279,6 +320,8 @@ int main(void)
 		cmocka_unit_test(a_page_is_asked_for_once_a_channel),
 		cmocka_unit_test(a_miss_that_is_never_answered),
 		cmocka_unit_test(access_that_fails_is_told),
+		cmocka_unit_test(one_worker_asks_for_a_page_in_two_ways),
+		cmocka_unit_test(two_workers_ask_for_a_page_in_two_ways),
 		cmocka_unit_test(a_ring_that_is_denied),
 		cmocka_unit_test(parked_rings_stop_at_once),
 		cmocka_unit_test(parked_rings_are_woken_by_an_answer_only),
