@@ -130,6 +130,10 @@ static int parse(int argc, char **argv, struct options *ret_options)
 		vhu_error("either SOCKET or --exec 'CMD {socket}' is needed; --help tells more");
 		return -EINVAL;
 	}
+	if (ret_options->command && !strstr(ret_options->command, "{socket}")) {
+		vhu_error("--exec '%s': there is no {socket} in it", ret_options->command);
+		return -EINVAL;
+	}
 	if (!check_device_of(ret_options->device, &nothing)) {
 		vhu_error("--device '%s': must be one of auto, generic, blk, rng",
 			  ret_options->device);
@@ -179,13 +183,15 @@ static void run_rows(struct check_runner *runner, struct check_report *report, F
 		goes_on = check_runner_run(runner, row->one, &row->record);
 		if (tap)
 			check_tap_row(report, i, tap);
-		if (goes_on)
+		if (goes_on && !(tap && ferror(tap)))
 			continue;
 		snprintf(bail_out, sizeof(bail_out),
-			 check_interrupted ? "interrupted in %s"
-					   : "the back-end has not come back after %s",
+			 check_interrupted ? "interrupted in %s" :
+			 goes_on ? "the report cannot be written since %s" :
+				   "the back-end has not come back after %s",
 			 row->one->id);
 		report->bail_out = bail_out;
+		goes_on = false;
 	}
 	if (tap)
 		check_tap_end(report, tap);
@@ -211,6 +217,8 @@ static int run(const struct options *options, struct check_runner *runner, FILE 
 	run_rows(runner, &report, json == stdout ? NULL : stdout);
 	if (json)
 		check_json_write(&report, json);
+	if (report.bail_out)
+		vhu_error("%s", report.bail_out);
 	failed = check_count(&report, CHECK_FAIL) || check_count(&report, CHECK_UNTRIED);
 	free(report.rows);
 	return report.bail_out ? EXIT_GONE : failed ? EXIT_FAILED : EXIT_SUCCESS;
@@ -256,6 +264,8 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGINT, interrupt);
 	signal(SIGTERM, interrupt);
+	if (signal(SIGHUP, interrupt) == SIG_IGN) /* nohup(1) */
+		signal(SIGHUP, SIG_IGN);
 	if (parse(argc, argv, &options) < 0)
 		return EXIT_USAGE;
 	if (options.help)

@@ -27,7 +27,6 @@ struct check {
 	const struct check_device *device;
 	const char *socket;
 	int timeout_ms;
-	bool verbose;
 	int errand_fd; /* to the runner */
 	struct check_record *record;
 	struct vhu_frontend frontend;

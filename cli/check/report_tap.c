@@ -46,13 +46,23 @@ static void print_bits(FILE *out, const char *title, uint64_t bits, bool protoco
 	fputc('\n', out);
 }
 
+/* What a back-end says may be any bytes, and YAML none of these. */
+static void put_text(FILE *out, const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		fputc(text[i] >= 0x20 && text[i] <= 0x7e ? text[i] : '?', out);
+}
+
 void check_tap_begin(const struct check_report *report, FILE *out)
 {
 	const struct check_runner *runner = report->runner;
 	const struct check_facts *facts = &runner->facts;
+	const char *target =
+		runner->target.command ? runner->target.command : runner->target.socket;
 
-	fprintf(out, "TAP version 13\n# vhu-check %s against %s\n", VHU_RELEASE,
-		runner->target.command ? runner->target.command : runner->target.socket);
+	fprintf(out, "TAP version 13\n# vhu-check %s against ", VHU_RELEASE);
+	put_text(out, target, strlen(target));
+	fputc('\n', out);
 	print_bits(out, "features", facts->features, false, runner->device->name);
 	print_bits(out, "protocol features", facts->protocol_features, true, NULL);
 	fprintf(out, "# device: %s, queues: %llu, memory slots: %llu%s\n1..%zu\n",
@@ -68,18 +78,23 @@ static void print_field(FILE *out, const char *name, const char *text)
 	if (!*text)
 		return;
 	if (strchr(text, '\n')) {
-		fprintf(out, "  %s: |\n", name);
+		fprintf(out, "  %s: |2\n", name); /* 2: the first line may begin with spaces */
 		while (*text) {
 			size_t len = strcspn(text, "\n");
 
-			fprintf(out, "    %.*s\n", (int)len, text);
+			fputs("    ", out);
+			put_text(out, text, len);
+			fputc('\n', out);
 			text += len + (text[len] == '\n');
 		}
 		return;
 	}
 	fprintf(out, "  %s: '", name);
-	for (; *text; text++)
-		fprintf(out, *text == '\'' ? "''" : "%c", *text);
+	for (; *text; text++) {
+		put_text(out, text, 1);
+		if (*text == '\'')
+			fputc('\'', out);
+	}
 	fputs("'\n", out);
 }
 

@@ -24,6 +24,8 @@
 #define GRACE_MS 1000
 /* How long one that serves a single connection takes to go. */
 #define GONE_MS 200
+/* Whoever talks to a back-end that has ended needs no longer to see it. */
+#define ENDED_MS 100
 
 struct check_shared {
 	struct check_record record;
@@ -163,23 +165,30 @@ static void run_errand(struct check_runner *runner, int errand_fd)
 		return;
 }
 
-/* Until the process has ended (true) or has had its time. */
-static bool watch(struct check_runner *runner, int pidfd, int errand_fd, uint64_t deadline_ns)
+/* Until the process has ended (true), or has had its time, or the back-end has ended for good. */
+static bool watch(struct check_runner *runner, int pidfd, int errand_fd, uint64_t deadline_ns,
+		  bool target_stays)
 {
 	struct pollfd pollfds[] = {
 		{ .fd = pidfd, .events = POLLIN },
 		{ .fd = errand_fd, .events = POLLIN },
+		{ .events = POLLIN },
 		{ .events = POLLIN },
 	};
 	uint64_t now_ns;
 
 	while ((now_ns = vhu_now_ns()) < deadline_ns && !check_interrupted) {
 		pollfds[2].fd = runner->target.output_fd;
+		pollfds[3].fd = target_stays ? runner->target.pidfd : -1;
 		if (poll(pollfds, ARRAY_SIZE(pollfds),
 			 (int)((deadline_ns - now_ns) / NS_PER_MS + 1)) < 0)
 			continue;
 		if (pollfds[0].revents)
 			return true;
+		if (pollfds[3].revents) {
+			deadline_ns = min_u64(deadline_ns, now_ns + ENDED_MS * NS_PER_MS);
+			target_stays = false;
+		}
 		check_target_listen(&runner->target);
 		if (pollfds[1].revents & POLLIN)
 			run_errand(runner, errand_fd);
@@ -212,6 +221,21 @@ static void describe_end(struct check_record *record, int status)
 		 WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "by itself");
 }
 
+static void describe_no_end(struct check_runner *runner, const struct check_case *one,
+			    uint64_t limit_ns, struct check_record *record)
+{
+	snprintf(record->expected, sizeof(record->expected), "the case comes to its end");
+	if (runner->target.command && check_target_has_ended(&runner->target)) {
+		record->result = one && one->level == CHECK_ROBUST ? CHECK_PASS : CHECK_FAIL;
+		snprintf(record->seen, sizeof(record->seen), "the back-end has ended before");
+		return;
+	}
+	record->result = CHECK_UNTRIED;
+	snprintf(record->seen, sizeof(record->seen),
+		 "the back-end kept the case busy for %u s (--timeout allows more)",
+		 (unsigned)(limit_ns / NS_PER_SEC));
+}
+
 /* Runs it in a process, and returns what became of it in the shared record. */
 static void run_process(struct check_runner *runner, const struct check_case *one,
 			void (*fn)(struct check *check))
@@ -235,6 +259,7 @@ static void run_process(struct check_runner *runner, const struct check_case *on
 		close(errand_fds[0]);
 		signal(SIGINT, SIG_DFL);
 		signal(SIGTERM, SIG_DFL);
+		signal(SIGHUP, SIG_DFL);
 		own_record = record;
 		signal(SIGBUS, lose_memory);
 		check = (struct check){
@@ -243,7 +268,6 @@ static void run_process(struct check_runner *runner, const struct check_case *on
 			.device = runner->device,
 			.socket = runner->target.socket,
 			.timeout_ms = runner->timeout_ms,
-			.verbose = runner->verbose,
 			.errand_fd = errand_fds[1],
 			.record = record,
 		};
@@ -251,17 +275,14 @@ static void run_process(struct check_runner *runner, const struct check_case *on
 	}
 	close(errand_fds[1]);
 	pidfd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
-	if (pidfd >= 0 && watch(runner, pidfd, errand_fds[0], start_ns + limit_ns)) {
+	if (pidfd >= 0 && watch(runner, pidfd, errand_fds[0], start_ns + limit_ns,
+				!one || runner->facts.persistent)) {
 		waitpid(pid, &status, 0);
 		describe_end(record, status);
 	} else if (pid > 0) {
 		kill(pid, SIGKILL);
 		waitpid(pid, &status, 0);
-		record->result = CHECK_FAIL;
-		snprintf(record->expected, sizeof(record->expected), "the case comes to its end");
-		snprintf(record->seen, sizeof(record->seen),
-			 "the back-end kept the case busy for %u s, then it was given up",
-			 (unsigned)(limit_ns / NS_PER_SEC));
+		describe_no_end(runner, one, limit_ns, record);
 	}
 	close_fd(&pidfd);
 	close(errand_fds[0]);
@@ -272,6 +293,13 @@ static bool greet(struct check_runner *runner)
 {
 	run_process(runner, NULL, run_greeting);
 	return runner->shared->record.result == CHECK_PASS;
+}
+
+/* How the back-end has ended, and its last words. */
+static void note_last_words(const struct check_target *target, struct check_record *record)
+{
+	check_target_describe(target, record->backend, sizeof(record->backend));
+	snprintf(record->said, sizeof(record->said), "%s", target->n_said ? target->said : "");
 }
 
 static void explain_missing(struct check_runner *runner, char *ret_why, size_t size)
@@ -300,7 +328,16 @@ bool check_runner_meet(struct check_runner *runner, char *ret_why, size_t size)
 		explain_missing(runner, ret_why, size);
 		return false;
 	}
-	facts->persistent = !check_target_wait_end(&runner->target, GONE_MS) && greet(runner);
+	if (check_target_wait_end(&runner->target, GONE_MS)) {
+		if (check_target_is_listened_to(&runner->target)) {
+			snprintf(ret_why, size,
+				 "the command has ended, and somebody serves its socket: it has to "
+				 "stay in the foreground");
+			return false;
+		}
+	} else {
+		facts->persistent = greet(runner);
+	}
 	if (!facts->persistent && !start(runner)) {
 		snprintf(ret_why, size,
 			 "it serves one connection and no second: let vhu-check start it (--exec)");
@@ -314,32 +351,24 @@ bool check_runner_meet(struct check_runner *runner, char *ret_why, size_t size)
 static void note_end(struct check_runner *runner, const struct check_case *one,
 		     struct check_record *record)
 {
-	const struct check_target *target = &runner->target;
-	char how[100];
+	const char *expected = "the back-end lives, or ends by itself";
+	enum check_result verdict = one->needs & CHECK_MAY_DIE ? CHECK_WARN : CHECK_FAIL;
+	bool passed = record->result != CHECK_FAIL;
 
-	check_target_describe(target, how, sizeof(how));
-	if (has_crashed(runner)) {
-		snprintf(record->backend, sizeof(record->backend), "%s", how);
-		snprintf(record->said, sizeof(record->said), "%s",
-			 target->n_said ? target->said : "");
-		if (record->result != CHECK_FAIL) {
-			snprintf(record->expected, sizeof(record->expected),
-				 "the back-end lives, or ends by itself");
-			snprintf(record->seen, sizeof(record->seen), "the back-end %s", how);
-		}
-		record->result = one->needs & CHECK_MAY_DIE ? CHECK_WARN : CHECK_FAIL;
-	} else if (runner->facts.persistent) {
+	if (!has_crashed(runner)) {
+		if (!runner->facts.persistent)
+			return;
 		/* To end instead of closing the connection is much, and no crash. */
-		snprintf(record->backend, sizeof(record->backend), "%s", how);
-		snprintf(record->said, sizeof(record->said), "%s",
-			 target->n_said ? target->said : "");
-		if (one->level == CHECK_ROBUST && record->result == CHECK_PASS) {
-			record->result = CHECK_WARN;
-			snprintf(record->expected, sizeof(record->expected),
-				 "the back-end goes on, with or without this connection");
-			snprintf(record->seen, sizeof(record->seen), "the back-end %s", how);
-		}
+		expected = "the back-end goes on, with or without this connection";
+		passed = one->level == CHECK_ROBUST && record->result == CHECK_PASS;
+		verdict = passed ? CHECK_WARN : record->result;
 	}
+	note_last_words(&runner->target, record);
+	record->result = verdict;
+	if (!passed)
+		return;
+	snprintf(record->expected, sizeof(record->expected), "%s", expected);
+	snprintf(record->seen, sizeof(record->seen), "the back-end %s", record->backend);
 }
 
 static void note_hang(struct check_record *record, const char *what)

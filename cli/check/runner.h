@@ -20,7 +20,7 @@ struct check_shared; /* with the processes of the cases */
 struct check_runner {
 	struct check_target target;
 	int timeout_ms;
-	bool destructive, verbose;
+	bool destructive;
 	const struct check_device *device;
 	struct check_facts facts;
 	struct check_shared *shared;

@@ -10,7 +10,9 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -79,6 +81,15 @@ bool check_target_wait_end(struct check_target *target, int timeout_ms)
 		nanosleep(&pause, NULL);
 	}
 	return true;
+}
+
+bool check_target_is_listened_to(const struct check_target *target)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	strcpy(address.sun_path, target->socket);
+	return connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
 }
 
 void check_target_kill(struct check_target *target)

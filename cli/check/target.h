@@ -36,6 +36,8 @@ void check_target_kill(struct check_target *target);
 bool check_target_has_ended(struct check_target *target);
 /* The same, after at most that time. */
 bool check_target_wait_end(struct check_target *target, int timeout_ms);
+/* Somebody listens at its socket, whether it runs or not. */
+bool check_target_is_listened_to(const struct check_target *target);
 /* Reads what it says, without waiting. */
 void check_target_listen(struct check_target *target);
 

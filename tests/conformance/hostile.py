@@ -16,11 +16,16 @@ LIMIT_SECONDS = 120
 BAD = "{bad} {{socket}} "
 # What is run, the cases, the exit status, and what has to be said.
 RUNS = [
-    ("false", "FRM-01", 3, "ended with status 1"),
-    ("echo gone >&2; exit 9", "FRM-01", 3, "gone"),
+    ("false {{socket}}", "FRM-01", 3, "ended with status 1"),
+    ("echo gone {{socket}} >&2; exit 9", "FRM-01", 3, "gone"),
     ("no-such-program {{socket}}", "FRM-01", 3, "ended with status 127"),
-    ("kill -11 $$", "FRM-01", 3, "killed by signal 11"),
-    ("sleep 1000", "FRM-01", 3, "connecting to"),
+    ("kill -11 $$; {{socket}}", "FRM-01", 3, "killed by signal 11"),
+    ("sleep 1000 # {{socket}}", "FRM-01", 3, "connecting to"),
+    # What has left us ends by itself.
+    ("setsid timeout 9 {bad} {{socket}} & sleep 0.1", "FRM-01", 3, "stay in the foreground"),
+    # Colours, and a line that begins with spaces.
+    ("printf '  \\033[1mbold\\033[m\\n' && exec " + BAD + "--break HOS-01", "HOS-01", 1,
+     "  output: |2\n      ?[1mbold?[m\n"),
     (BAD + "--hostile silent", "FRM-01", 3, "no answer within 1 s"),
     (BAD + "--hostile close", "FRM-01", 3, "closed the connection"),
     (BAD + "--hostile exit", "FRM-01", 3, "ended with status 7"),
@@ -90,12 +95,30 @@ def interrupted(build, folder):
         yield f"SIGINT leaves {os.listdir(folder)}"
 
 
+def unheard(build):
+    """A report that cannot be written ends the run."""
+    command = [f"{build}/cli/vhu-check", "--only", "framing", "--exec",
+               f"{build}/tests/conformance/bad_backend {{socket}}"]
+    with open("/dev/full", "wb") as full:
+        for arguments in [], ["--json", "-"], ["--json", "/dev/full"]:
+            done = subprocess.run([*command, *arguments], stdout=full, stderr=subprocess.PIPE,
+                                  timeout=LIMIT_SECONDS, check=False)
+            if done.returncode != 3 or b"cannot be written" not in done.stderr:
+                yield f"full disk, {arguments}: status {done.returncode}, {done.stderr}"
+    checker = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    checker.stdout.close()
+    status = checker.wait(LIMIT_SECONDS)
+    if status != 3:
+        yield f"closed pipe: status {status}"
+
+
 def usage(build):
     """Yields command lines that are wrong and are not refused, and the other way round."""
     for arguments, status in [
             ([], 2), (["--exec", "true", "socket"], 2), (["a", "b"], 2), (["--nothing"], 2),
             (["--device", "toaster", "x"], 2), (["--only", "nothing", "x"], 2),
             (["--timeout", "0", "x"], 2), (["--json", "/no/such/folder/file", "x"], 2),
+            (["--exec", "true"], 2),
             (["--help"], 0), (["--version"], 0), (["--list"], 0), (["--list", "--verbose"], 0),
     ]:
         done = subprocess.run([f"{build}/cli/vhu-check", *arguments], stdout=subprocess.PIPE,
@@ -121,7 +144,7 @@ def reports(build, folder):
 
 def main():
     build = sys.argv[1]
-    found = [*by_exec(build), *usage(build)]
+    found = [*by_exec(build), *usage(build), *unheard(build)]
     for test in (by_socket, interrupted, reports):
         with tempfile.TemporaryDirectory(prefix="vhu-hostile.") as folder:
             found += test(build, folder)
