@@ -44,8 +44,9 @@ static void kicks_and_calls_are_messages(struct check *check)
 	/* One that was asked for before there was anything to be called for. */
 	vhu_driver_want_call(&check->ring);
 	offer_by_message(check);
-	for (unsigned i = 0; i < 100 && !vhu_driver_count_calls(&check->ring); i++) {
-		check_sleep_ms(10);
+	for (unsigned i = 0; i < CHECK_LOOKS(check) && !vhu_driver_count_calls(&check->ring);
+	     i++) {
+		check_sleep_ms(CHECK_LOOK_MS);
 		expect_call(check, vhu_frontend_serve(&check->frontend), "its channel");
 	}
 	expect(check, vhu_driver_count_calls(&check->ring) > 0, "VRING_CALL messages", "none");

@@ -126,11 +126,11 @@ static bool is_ring_page(const struct vhu_driver *ring, uint64_t iova)
 
 static void wait_for_miss(struct check *check, struct scene *scene)
 {
-	for (unsigned i = 0; i < 100 && !scene->iotlb.n_held; i++) {
-		check_sleep_ms(10);
+	for (unsigned i = 0; i < CHECK_LOOKS(check) && !scene->iotlb.n_held; i++) {
+		check_sleep_ms(CHECK_LOOK_MS);
 		expect_call(check, vhu_frontend_serve(&check->frontend), "its channel");
 	}
-	expect(check, scene->iotlb.n_held > 0, "a miss", "none in 1 s");
+	expect(check, scene->iotlb.n_held > 0, "a miss", "none");
 }
 
 /* All is gone: before anything else it has to ask where its ring is. */
@@ -365,8 +365,8 @@ static const struct check_case cases[] = {
 	  CHECK_MUST, PLATFORM, CHANNEL, REQUEST, neighbours_need_not_be_neighbours },
 	{ "IOT-06", "a miss asks for no more permission than it needs", SUPPORT,
 	  "For miss events, the iotlb payload has to be filled with the miss message type (1), the "
-	  "I/O virtual address and the permissions flags.",
-	  CHECK_MUST, PLATFORM, CHANNEL, REQUEST, permissions_are_as_needed },
+	  "I/O virtual address and the permissions flags. (A warning: nobody says which.)",
+	  CHECK_SHOULD, PLATFORM, CHANNEL, REQUEST, permissions_are_as_needed },
 	{ "IOT-07", "other messages are answered while a miss is not",
 	  "vhost-user, IOMMU support, and VHOST_USER_GET_FEATURES",
 	  "The front-end isn't expected to take the initiative to send IOTLB update messages",

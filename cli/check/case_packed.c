@@ -52,7 +52,7 @@ static void no_event_index_is_needed(struct check *check)
 
 static void any_size_will_do(struct check *check)
 {
-	static const uint16_t sizes[] = { 5, 7, 33, 100 };
+	static const uint16_t sizes[] = { 5, 7, 33, CHECK_RING_SIZE - 1 };
 
 	open_ring(check, 0);
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
@@ -265,10 +265,11 @@ static void the_event_descriptor_calls(struct check *check)
 			serve_busily(check);
 		n = vhu_driver_count_calls(ring);
 		serve_busily(check);
-		for (unsigned i = 0; i < 100 && vhu_driver_count_calls(ring) == n; i++)
-			check_sleep_ms(10);
+		for (unsigned i = 0; i < CHECK_LOOKS(check) && vhu_driver_count_calls(ring) == n;
+		     i++)
+			check_sleep_ms(CHECK_LOOK_MS);
 		expect(check, vhu_driver_count_calls(ring) > n,
-		       "a call when the descriptor that was asked for is used", "none in 1 s");
+		       "a call when the descriptor that was asked for is used", "none");
 		vhu_driver_refuse_calls(ring);
 	}
 }

@@ -321,6 +321,10 @@ static void sizes_are_as_told(struct check *check)
 		struct vhu_driver *ring = &check->ring;
 
 		check_stop_ring(check, ring);
+		/* It has a maximum, which it cannot tell, and at least the usual size. */
+		if (sizes[i] > CHECK_RING_SIZE &&
+		    vhu_frontend_set_vring(&check->frontend, VHU_SET_VRING_NUM, 0, sizes[i]) < 0)
+			return;
 		vhu_driver_finish(ring);
 		check_open_ring(check, ring, 0, sizes[i]);
 		check_start_ring(check, ring);
@@ -401,7 +405,7 @@ static const struct check_case cases[] = {
 	  CHECK_MUST, .needs = REQUEST, .fn = the_base_is_the_next_index },
 	{ "STA-09", "GET_VRING_BASE of a ring that never started", BASE,
 	  "Stops the vring and returns the current descriptor index or indices",
-	  CHECK_MUST, .fn = a_ring_that_never_started_has_a_base },
+	  CHECK_SHOULD, .fn = a_ring_that_never_started_has_a_base },
 	{ "STA-10", "a ring starts at its base", "vhost-user, VHOST_USER_SET_VRING_BASE",
 	  "For a split virtqueue, sets only the next descriptor index to process in the "
 	  "Available Ring. The device is supposed to read the next index in the Used Ring from "

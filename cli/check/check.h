@@ -20,6 +20,9 @@
 #define CHECK_MEMORY_BYTES (16ull << 20)
 /* How long nothing may happen until we believe that nothing will. */
 #define CHECK_SILENCE_MS 150
+/* Between two looks at what nothing tells of, and how many looks there are until the time-out. */
+#define CHECK_LOOK_MS 10
+#define CHECK_LOOKS(check) ((unsigned)(check)->timeout_ms / CHECK_LOOK_MS)
 
 struct check {
 	const struct check_case *now;

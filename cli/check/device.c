@@ -10,8 +10,8 @@
 #include "common/wire/protocol.h"
 
 #define DEVICE_BITS 0xffffffull
-/* Legacy bits, and what demands a driver that knows zones. */
-#define BLK_NOT_TAKEN (1u << 0 | 1u << 7 | 1u << 17)
+/* Legacy bits, and what demands a driver that knows zones, or cuts its buffers to size_max. */
+#define BLK_NOT_TAKEN (1u << 0 | 1u << 7 | 1u << 17 | 1u << VIRTIO_BLK_F_SIZE_MAX)
 #define NO_STATUS 0xff
 
 const struct check_device check_device_generic = { .name = "generic", .features = DEVICE_BITS };

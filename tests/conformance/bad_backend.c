@@ -152,10 +152,10 @@ static int set_vring_num(struct vhu_message *message)
 	struct bad_ring *ring = ring_of(message);
 	uint32_t num = message->payload.vring_state.num;
 	bool any = bad_is_packed() && !breaks("PKD-04");
-	bool odd = !num || (!any && !is_pow2(num)) || num > 32768;
+	bool odd = !num || (!any && !is_pow2(num)) || num > BAD_RING_MAX;
 
 	dies_of("HOS-04", odd);
-	if (!ring || odd || breaks("STA-01"))
+	if (!ring || odd || breaks("STA-01") || (bad.bare && num > BAD_BARE_RING_MAX))
 		return -EINVAL;
 	ring->num = num;
 	return 0;
@@ -463,7 +463,8 @@ static bool handle(struct vhu_message *message)
 		return false;
 	if (r != CLOSE)
 		ack(message, flags, r);
-	return r != CLOSE;
+	/* Without an ack there is no other way to tell. */
+	return r != CLOSE && !(bad.bare && r < 0);
 }
 
 bool bad_receive(struct vhu_receiver *receiver)

@@ -23,6 +23,7 @@
 #define BAD_DISK_BYTES (4u << 20)
 #define BAD_PENDING 1024
 #define BAD_RING_MAX 32768
+#define BAD_BARE_RING_MAX 64
 /* What a handler returns that has replied; 0 and negative errno become the ack. */
 #define BAD_REPLIED 1
 #define BAD_CLOSE 2
@@ -74,7 +75,7 @@ struct bad_ring {
 struct bad_backend {
 	const char *rule; /* that is broken, or "" */
 	bool is_rng, read_only, packed, iommu;
-	bool bare;   /* no acks, no channel; rings are faster than messages */
+	bool bare;   /* no acks, no channel, small rings that are faster than messages */
 	bool legacy; /* no protocol features */
 	uint32_t block;
 	int fd, channel_fd;
