@@ -22,12 +22,7 @@ static void open_in_band(struct check *check)
 /* check_offer() kicks by eventfd. */
 static void offer_by_message(struct check *check)
 {
-	const struct check_request *request = &check->request;
-
-	check->device->fill(&check->request);
-	if (vhu_driver_add(&check->ring, request->buffers, request->n_readable,
-			   request->n_writable, 0) < 0)
-		check_untried(check, "the ring is full");
+	check_add(check, &check->ring);
 	if (vhu_driver_kick(&check->ring) < 0)
 		check_untried(check, "VRING_KICK was not taken");
 }
@@ -40,7 +35,7 @@ static void kicks_and_calls_are_messages(struct check *check)
 		    "VRING_KICK, which starts the ring, and SET_VRING_ENABLE");
 	check_set_running(check);
 	for (unsigned i = 0; i < 3 * CHECK_RING_SIZE; i++)
-		expect_served(check, &check->ring, &check->request);
+		expect_served(check, &check->ring);
 	/* One that was asked for before there was anything to be called for. */
 	vhu_driver_want_call(&check->ring);
 	offer_by_message(check);
@@ -59,7 +54,7 @@ static void an_eventfd_is_preferred(struct check *check)
 	check->ring.in_band = false;
 	check_start_ring(check, &check->ring);
 	for (unsigned i = 0; i < 10; i++)
-		expect_served(check, &check->ring, &check->request);
+		expect_served(check, &check->ring);
 }
 
 static void survives_kicks_of_no_ring(struct check *check)

@@ -189,11 +189,7 @@ static void odd_event_fds(struct check *check)
 		check_send_odd(check, VHU_SET_VRING_CALL, VHU_VERSION, &value, 8, &odd[i], 1);
 		check_send_odd(check, VHU_SET_VRING_ERR, VHU_VERSION, &value, 8, &odd[i], 1);
 		if (check_device_has_requests(check->device)) {
-			check->device->fill(&check->request);
-			vhu_driver_add(&check->ring, check->request.buffers,
-				       check->request.n_readable, check->request.n_writable, 0);
-			vhu_driver_publish(&check->ring);
-			check_kick(&check->ring);
+			check_offer(check, &check->ring);
 			check_sleep_ms(20);
 		}
 		check_send_odd(check, VHU_SET_VRING_KICK, VHU_VERSION, &value, 8, &odd[i], 1);
@@ -215,11 +211,7 @@ static void a_full_call_fd(struct check *check)
 		check_untried(check, "no full eventfd");
 	check_send_odd(check, VHU_SET_VRING_CALL, VHU_VERSION, &value, 8, &fd, 1);
 	for (unsigned i = 0; i < 4; i++) {
-		check->device->fill(&check->request);
-		vhu_driver_add(&check->ring, check->request.buffers, check->request.n_readable,
-			       check->request.n_writable, 0);
-		vhu_driver_publish(&check->ring);
-		check_kick(&check->ring);
+		check_offer(check, &check->ring);
 		check_sleep_ms(10);
 	}
 	check_send_odd(check, VHU_GET_VRING_BASE, VHU_VERSION, &state, 8, NULL, 0);
@@ -231,7 +223,7 @@ static void a_full_call_fd(struct check *check)
 static void open_ring(struct check *check)
 {
 	check_ring(check, CHECK_FEATURES, CHECK_PROTOCOL);
-	expect_served(check, &check->ring, &check->request);
+	expect_served(check, &check->ring);
 }
 
 /* Whatever becomes of the ring: kicked, given time, and left. */
@@ -326,19 +318,16 @@ static void chains_without_an_end(struct check *check)
 {
 	for (unsigned length = 1; length <= 3; length++) {
 		struct vring_desc *desc;
-		int head;
+		uint16_t head;
 
 		open_ring(check);
 		check->ring.indirect = false;
 		desc = check->ring.split.vring.desc;
-		head = vhu_driver_add(&check->ring, check->request.buffers,
-				      check->request.n_readable, check->request.n_writable, 0);
-		if (head < 0)
-			check_untried(check, "the ring is full");
-		for (unsigned i = 0, at = (unsigned)head; i < length; i++) {
+		head = check_add(check, &check->ring);
+		for (unsigned i = 0, at = head; i < length; i++) {
 			desc[at].flags |= htole16(VRING_DESC_F_NEXT);
 			if (i + 1 == length)
-				desc[at].next = htole16((uint16_t)head);
+				desc[at].next = htole16(head);
 			at = le16toh(desc[at].next) % CHECK_RING_SIZE;
 		}
 		leave_ring(check);
@@ -425,13 +414,11 @@ static void memory_that_is_taken_away(struct check *check)
 	    vhu_guest_add_file(guest, gpa, bytes, fd, 0) < 0)
 		check_untried(check, "no memory");
 	open_ring(check);
-	check->device->fill(&check->request);
 	last = &check->request.buffers[check->request.n_readable + check->request.n_writable - 1];
 	last->gpa = gpa;
 	if (ftruncate(fd, 0) < 0)
 		check_untried(check, "the file cannot be truncated");
-	vhu_driver_add(&check->ring, check->request.buffers, check->request.n_readable,
-		       check->request.n_writable, 0);
+	check_add(check, &check->ring);
 	leave_ring(check);
 }
 

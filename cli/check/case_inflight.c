@@ -92,7 +92,7 @@ static void nothing_stays_in_flight(struct check *check)
 	open_ring(check, &record);
 	check_start_ring(check, &check->ring);
 	for (unsigned i = 0; i < 2 * SIZE + 5; i++)
-		expect_served(check, &check->ring, &check->request);
+		expect_served(check, &check->ring);
 	expect_used(check, &check->ring, check_fill_ring(check, &check->ring));
 	expect_call(check, vhu_driver_stop(&check->ring), "GET_VRING_BASE");
 	expect(check, count(check, &record) == 0, "nothing in flight in the record",
@@ -166,7 +166,7 @@ static void what_was_in_flight_is_done(struct check *check)
 	start_after_the_crash(check);
 	expect_each_once(check, n);
 	for (unsigned i = 0; i < SIZE; i++)
-		expect_served(check, &check->ring, &check->request);
+		expect_served(check, &check->ring);
 }
 
 /* The last batch was in the used ring already, but the record does not know it. */
@@ -234,7 +234,7 @@ static void killed_at_work(struct check *check)
 		start_after_the_crash(check);
 		if (round)
 			for (unsigned i = 0; i < 7; i++)
-				expect_served(check, &check->ring, &check->request);
+				expect_served(check, &check->ring);
 		/* The work begins just when the kill is on its way, sooner or later. */
 		check_kill_backend(check);
 		usleep(round * 10);
@@ -371,7 +371,7 @@ static void survives_a_record_that_shrinks(struct check *check)
 	record.fd = check_memfd(check, own.wire.mmap_offset + own.wire.mmap_size);
 	open_ring(check, &record);
 	check_start_ring(check, &check->ring);
-	expect_served(check, &check->ring, &check->request);
+	expect_served(check, &check->ring);
 	if (ftruncate(record.fd, 0) < 0)
 		check_untried(check, "the record cannot be truncated");
 	check_offer(check, &check->ring);

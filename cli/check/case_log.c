@@ -39,7 +39,7 @@ static void open_log(struct check *check, struct vhu_frontend_log *log, uint64_t
 	for (unsigned i = 0; i < check->request.n_readable + check->request.n_writable; i++)
 		check->request.buffers[i] = check_alloc(check, check->request.buffers[i].len, PAGE);
 	check_alloc(check, PAGE, PAGE);
-	expect_served(check, &check->ring, &check->request);
+	expect_served(check, &check->ring);
 	if (vhu_frontend_log_init(log, &check->frontend.guest, LOG_BYTES, offset) < 0)
 		check_untried(check, "no memory");
 	set_log(check, log);
@@ -78,7 +78,7 @@ static void writes_are_marked(struct check *check)
 	set_logging(check, true);
 	for (unsigned round = 0; round < 5; round++) {
 		vhu_frontend_log_clear(&log);
-		expect_served(check, &check->ring, &check->request);
+		expect_served(check, &check->ring);
 		for (unsigned i = 0; i < request->n_writable; i++)
 			expect_marked(check, &log, request->buffers[request->n_readable + i].gpa,
 				      "the pages of each buffer that was written to");
@@ -102,7 +102,7 @@ static void writes_across_pages_are_marked(struct check *check)
 		room = check_alloc(check, 2 * PAGE + buffer->len, PAGE);
 		buffer->gpa = room.gpa + PAGE - before;
 		buffer->host = (char *)room.host + PAGE - before;
-		expect_served(check, &check->ring, request);
+		expect_served(check, &check->ring);
 		expect_marked(check, &log, buffer->gpa, "the first page of a buffer");
 		expect_marked(check, &log, buffer->gpa + buffer->len - 1,
 			      "the last page of a buffer");
@@ -114,15 +114,15 @@ static void nothing_is_marked_when_off(struct check *check)
 	struct vhu_frontend_log log;
 
 	open_log(check, &log, 0);
-	expect_served(check, &check->ring, &check->request);
+	expect_served(check, &check->ring);
 	expect(check, vhu_frontend_log_count(&log) == 0, "no mark before LOG_ALL", "%llu of them",
 	       (unsigned long long)vhu_frontend_log_count(&log));
 	set_logging(check, true);
-	expect_served(check, &check->ring, &check->request);
+	expect_served(check, &check->ring);
 	set_logging(check, false);
 	vhu_frontend_log_clear(&log);
 	for (unsigned i = 0; i < 10; i++)
-		expect_served(check, &check->ring, &check->request);
+		expect_served(check, &check->ring);
 	expect(check, vhu_frontend_log_count(&log) == 0, "no mark after LOG_ALL was taken back",
 	       "%llu of them", (unsigned long long)vhu_frontend_log_count(&log));
 }
@@ -135,7 +135,7 @@ static void the_log_begins_at_its_offset(struct check *check)
 
 	open_log(check, &log, PAGE);
 	set_logging(check, true);
-	expect_served(check, &check->ring, &check->request);
+	expect_served(check, &check->ring);
 	expect_marked(check, &log, request->buffers[request->n_readable].gpa,
 		      "marks counted from the offset");
 	if (pread(log.fd, before, sizeof(before), 0) != sizeof(before))
@@ -160,13 +160,13 @@ static void the_used_ring_is_marked(struct check *check)
 	log_ring(check, true, OUTSIDE_GPA);
 	for (unsigned round = 0; round < 5; round++) {
 		vhu_frontend_log_clear(&log);
-		expect_served(check, &check->ring, &check->request);
+		expect_served(check, &check->ring);
 		expect_marked(check, &log, OUTSIDE_GPA,
 			      "the used ring, at the address told, which is outside guest memory");
 	}
 	log_ring(check, false, 0);
 	vhu_frontend_log_clear(&log);
-	expect_served(check, &check->ring, &check->request);
+	expect_served(check, &check->ring);
 	expect(check, !vhu_frontend_log_has(&log, OUTSIDE_GPA),
 	       "no mark of the used ring without the flag", "there is one");
 }
@@ -194,7 +194,7 @@ static void memory_that_comes_later_is_logged(struct check *check)
 		buffer->gpa = region->wire.gpa + (k + 3) * 4ull * PAGE;
 		buffer->host = region->host + (k + 3) * 4ull * PAGE;
 	}
-	expect_served(check, &check->ring, request);
+	expect_served(check, &check->ring);
 	expect_marked(check, &log, request->buffers[request->n_readable].gpa,
 		      "writes to memory that was added later");
 	/* A region of the first table is logged as before. */
@@ -245,7 +245,7 @@ static void marks_are_atomic(struct check *check)
 	if (pthread_create(&thread, NULL, flip, &n))
 		check_untried(check, "no thread");
 	for (unsigned i = 0; i < 5000; i++) {
-		expect_served(check, &check->ring, &check->request);
+		expect_served(check, &check->ring);
 		vhu_frontend_log_take(&log, page * PAGE);
 	}
 	__atomic_store_n(&n.stop, true, __ATOMIC_RELAXED);
@@ -279,7 +279,7 @@ static void a_log_fd_is_taken(struct check *check)
 		    vhu_frontend_call(&check->frontend, VHU_SET_LOG_FD, NULL, 0, &fd, 1, NULL),
 		    "SET_LOG_FD");
 	set_logging(check, true);
-	expect_served(check, &check->ring, &check->request);
+	expect_served(check, &check->ring);
 }
 
 /* The request is sent; what becomes of it is the back-end's affair. */
@@ -331,7 +331,7 @@ static void survives_a_log_that_shrinks(struct check *check)
 
 	open_log(check, &log, 0);
 	set_logging(check, true);
-	expect_served(check, &check->ring, &check->request);
+	expect_served(check, &check->ring);
 	if (ftruncate(log.fd, 0) < 0)
 		check_untried(check, "the log cannot be truncated");
 	check_offer(check, &check->ring);

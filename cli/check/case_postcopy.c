@@ -155,22 +155,10 @@ static void take_out(struct scene *scene)
 /* The buffers of a request are not there when it is sent. */
 static void serve_from_nothing(struct scene *scene)
 {
-	struct check *check = scene->check;
-	const struct check_request *request = &check->request;
-	struct vhu_driver_used used = { .len = 0 };
-	const char *wrong;
-
-	check->device->fill(&check->request);
-	if (vhu_driver_add(&check->ring, request->buffers, request->n_readable, request->n_writable,
-			   0) < 0)
-		check_untried(check, "the ring is full");
+	check_add(scene->check, &scene->check->ring);
 	take_out(scene);
-	vhu_driver_publish(&check->ring);
-	check_kick(&check->ring);
-	expect_call(check, vhu_driver_wait(&check->ring, &used),
+	expect_done(scene->check, &scene->check->ring,
 		    "a request whose pages have yet to come");
-	wrong = check->device->judge(request, used.len);
-	expect(check, !wrong, "the request is served", "%s", wrong);
 }
 
 static void pages_are_waited_for(struct check *check)
@@ -185,7 +173,7 @@ static void pages_are_waited_for(struct check *check)
 	       "faults on the userfaultfd that was passed", "none in 10 requests");
 	end(&scene);
 	for (unsigned i = 0; i < 10; i++)
-		expect_served(check, &check->ring, &check->request);
+		expect_served(check, &check->ring);
 }
 
 /* With need_reply too it is one message: what follows is answered in its turn. */
@@ -218,7 +206,7 @@ static void memory_is_as_ever_after_the_end(struct check *check)
 		    vhu_frontend_set_mem_table(&check->frontend, &region->wire, &region->fd, 1),
 		    "SET_MEM_TABLE, with a plain ack, after POSTCOPY_END");
 	check_start_ring(check, &check->ring);
-	expect_served(check, &check->ring, &check->request);
+	expect_served(check, &check->ring);
 }
 
 /* The source dies, and with it the page that a request waits for. */
@@ -228,10 +216,7 @@ static void survives_the_end_of_the_connection(struct check *check)
 
 	begin(check, &scene);
 	check_start_ring(check, &check->ring);
-	check->device->fill(&check->request);
-	if (vhu_driver_add(&check->ring, check->request.buffers, check->request.n_readable,
-			   check->request.n_writable, 0) < 0)
-		check_untried(check, "the ring is full");
+	check_add(check, &check->ring);
 	take_out(&scene);
 	atomic_store(&scene.postcopy.hold, true);
 	vhu_driver_publish(&check->ring);
@@ -242,7 +227,7 @@ static void survives_the_end_of_the_connection(struct check *check)
 	vhu_frontend_postcopy_finish(&scene.postcopy);
 	check_forget(check);
 	check_ring(check, CHECK_FEATURES, CHECK_PROTOCOL);
-	expect_served(check, &check->ring, &check->request);
+	expect_served(check, &check->ring);
 }
 
 static void survives_messages_out_of_order(struct check *check)

@@ -63,7 +63,7 @@ static void a_reset_keeps_the_session(struct check *check)
 {
 	check_ring(check, CHECK_FEATURES, CHECK_PROTOCOL);
 	for (unsigned i = 0; i < 3; i++) {
-		expect_served(check, &check->ring, &check->request);
+		expect_served(check, &check->ring);
 		if (vhu_driver_stop(&check->ring) < 0)
 			check_untried(check, "the ring cannot be stopped");
 		expect_call(check, vhu_frontend_tell(&check->frontend, VHU_RESET_DEVICE),
@@ -77,7 +77,7 @@ static void a_reset_keeps_the_session(struct check *check)
 		check_set_running(check);
 		check_kick(&check->ring);
 	}
-	expect_served(check, &check->ring, &check->request);
+	expect_served(check, &check->ring);
 }
 
 static void a_reset_clears_the_status(struct check *check)
@@ -136,7 +136,7 @@ static void the_next_front_end_is_served(struct check *check)
 {
 	for (unsigned i = 0; i < 5; i++) {
 		check_ring(check, CHECK_FEATURES, CHECK_PROTOCOL);
-		expect_served(check, &check->ring, &check->request);
+		expect_served(check, &check->ring);
 		if (i % 2)
 			check_fill_ring(check, &check->ring);
 		check_forget(check);
@@ -150,7 +150,7 @@ static void sessions_begin_anew(struct check *check)
 
 	check_ring(check, CHECK_FEATURES, CHECK_PROTOCOL);
 	for (unsigned i = 0; i < 5; i++)
-		expect_served(check, &check->ring, &check->request);
+		expect_served(check, &check->ring);
 	if (check_enable_ring(check, false) < 0)
 		check_untried(check, "SET_VRING_ENABLE fails");
 	check_connect(check);
@@ -159,7 +159,7 @@ static void sessions_begin_anew(struct check *check)
 	expect(check, base == 0, "index 0 in a new session", "0x%x", base);
 	check_forget(check);
 	check_ring(check, CHECK_FEATURES & ~VHU_BIT(VHU_F_PROTOCOL_FEATURES), 0);
-	expect_served(check, &check->ring, &check->request);
+	expect_served(check, &check->ring);
 }
 
 static void many_short_connections(struct check *check)

@@ -26,15 +26,19 @@
 static void open_ring(struct check *check, uint64_t without)
 {
 	check_ring(check, CHECK_FEATURES & ~without, CHECK_PROTOCOL);
-	expect_served(check, &check->ring, &check->request);
+	expect_served(check, &check->ring);
 }
 
-/* The request cut in pieces of at most max bytes; returns how many are readable and writable. */
-static void cut(const struct check_request *request, uint32_t max,
-		struct vhu_guest_buffer pieces[PIECES], unsigned *ret_readable,
-		unsigned *ret_writable)
+struct pieces {
+	struct vhu_guest_buffer buffers[PIECES];
+	unsigned n_readable, n_writable;
+};
+
+/* The request cut in pieces of at most max bytes. */
+static struct pieces cut(const struct check_request *request, uint32_t max)
 {
-	unsigned n = 0, counts[2] = { 0 };
+	struct pieces pieces = { .n_readable = 0 };
+	unsigned n = 0;
 
 	for (unsigned i = 0; i < request->n_readable + request->n_writable; i++) {
 		struct vhu_guest_buffer rest = request->buffers[i];
@@ -44,71 +48,62 @@ static void cut(const struct check_request *request, uint32_t max,
 		while (rest.len && n < PIECES) {
 			uint32_t len = most ? (uint32_t)min_u64(rest.len, max) : rest.len;
 
-			pieces[n] = rest;
-			pieces[n++].len = len;
+			pieces.buffers[n] = rest;
+			pieces.buffers[n++].len = len;
 			rest.gpa += len;
 			rest.len -= len;
-			counts[i >= request->n_readable]++;
 			most -= most > 0;
 		}
+		if (i < request->n_readable)
+			pieces.n_readable = n;
 	}
-	*ret_readable = counts[0];
-	*ret_writable = counts[1];
+	pieces.n_writable = n - pieces.n_readable;
+	return pieces;
 }
 
-static void expect_used_well(struct check *check, const struct check_request *request)
+/* As drivers make it, whole; but a request of one buffer is cut in two, for the sake of a table. */
+static struct pieces for_a_table(const struct check_request *request)
 {
-	struct vhu_driver_used used = { .len = 0 };
-	const char *wrong;
-	int r = vhu_driver_kick(&check->ring);
+	bool single = request->n_readable + request->n_writable == 1;
 
-	if (r >= 0)
-		r = vhu_driver_wait(&check->ring, &used);
-	expect_call(check, r, "a request");
-	wrong = check->device->judge(request, used.len);
-	expect(check, !wrong, "the request is served", "%s", wrong);
+	return cut(request, single ? request->buffers[0].len / 2 : UINT32_MAX / 4);
+}
+
+static uint16_t add_pieces(struct check *check, const struct pieces *pieces)
+{
+	int head;
+
+	check->device->fill(&check->request);
+	head = vhu_driver_add(&check->ring, pieces->buffers, pieces->n_readable,
+			      pieces->n_writable, 0);
+	if (head < 0)
+		check_untried(check, "the chain does not fit");
+	return (uint16_t)head;
 }
 
 static void any_arrangement(struct check *check)
 {
 	static const uint32_t sizes[] = { 1, 3, 8, 100 };
-	struct vhu_guest_buffer pieces[PIECES];
-	unsigned n_readable, n_writable;
 
 	open_ring(check, 0);
 	check->ring.indirect = false;
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
-		cut(&check->request, sizes[i], pieces, &n_readable, &n_writable);
-		check->device->fill(&check->request);
-		if (vhu_driver_add(&check->ring, pieces, n_readable, n_writable, 0) < 0)
-			check_untried(check, "the chain does not fit");
-		expect_used_well(check, &check->request);
+		const struct pieces pieces = cut(&check->request, sizes[i]);
+
+		add_pieces(check, &pieces);
+		expect_done(check, &check->ring, "a request in pieces");
 	}
-}
-
-/* As drivers make it, whole; but a request of one buffer is cut in two, for the sake of a table. */
-static void for_a_table(const struct check_request *request,
-			struct vhu_guest_buffer pieces[PIECES], unsigned *ret_readable,
-			unsigned *ret_writable)
-{
-	bool single = request->n_readable + request->n_writable == 1;
-
-	cut(request, single ? request->buffers[0].len / 2 : UINT32_MAX / 4, pieces, ret_readable,
-	    ret_writable);
 }
 
 static void indirect_tables(struct check *check)
 {
-	struct vhu_guest_buffer pieces[PIECES];
-	unsigned n_readable, n_writable;
+	struct pieces pieces;
 
 	open_ring(check, 0);
+	pieces = for_a_table(&check->request);
 	for (unsigned i = 0; i < 2 * CHECK_RING_SIZE; i++) {
-		for_a_table(&check->request, pieces, &n_readable, &n_writable);
-		check->device->fill(&check->request);
-		if (vhu_driver_add(&check->ring, pieces, n_readable, n_writable, 0) < 0)
-			check_untried(check, "the chain does not fit");
-		expect_used_well(check, &check->request);
+		add_pieces(check, &pieces);
+		expect_done(check, &check->ring, "a request in a table");
 	}
 }
 
@@ -137,7 +132,7 @@ static void buffers_in_one_descriptor(struct check *check)
 	first = request->n_readable ? 0 : 1;
 	vhu_driver_add(&check->ring, &joined[first], request->n_readable ? 1 : 0,
 		       request->n_writable ? 1 : 0, 0);
-	expect_used_well(check, request);
+	expect_done(check, &check->ring, "a request whose buffers are joined");
 }
 
 /* Buffers at odd addresses. */
@@ -155,7 +150,7 @@ static void any_alignment(struct check *check)
 			buffer->host = (char *)buffer->host + shift;
 			buffer->len = len;
 		}
-		expect_served(check, &check->ring, &check->request);
+		expect_served(check, &check->ring);
 	}
 }
 
@@ -171,16 +166,9 @@ static void descriptors_in_any_order(struct check *check)
 	desc = check->ring.split.vring.desc;
 	n = request->n_readable + request->n_writable;
 	for (unsigned round = 0; round < 8; round++) {
-		int head;
-		uint16_t at;
-
-		check->device->fill(request);
-		head = vhu_driver_add(&check->ring, request->buffers, request->n_readable,
-				      request->n_writable, 0);
-		if (head < 0)
-			check_untried(check, "the ring is full");
 		/* Each but the head is moved to the far end of the table, backwards. */
-		at = (uint16_t)head;
+		uint16_t at = check_add(check, &check->ring);
+
 		for (unsigned i = 1; i < n; i++) {
 			uint16_t next = le16toh(desc[at].next);
 			uint16_t to = (uint16_t)(CHECK_RING_SIZE - 1 - i * 2 - round);
@@ -189,7 +177,7 @@ static void descriptors_in_any_order(struct check *check)
 			desc[at].next = htole16(to);
 			at = to;
 		}
-		expect_used_well(check, request);
+		expect_done(check, &check->ring, "a chain in another order");
 	}
 }
 
@@ -200,14 +188,9 @@ static void a_full_ring_comes_back(struct check *check)
 
 	open_ring(check, 0);
 	for (unsigned round = 0; round < 10; round++) {
-		unsigned n = 0;
+		unsigned n = check_fill_ring(check, &check->ring);
 
 		memset(seen, 0, sizeof(seen));
-		check->device->fill(&check->request);
-		while (vhu_driver_add(&check->ring, check->request.buffers,
-				      check->request.n_readable, check->request.n_writable, n) >= 0)
-			n++;
-		expect_call(check, vhu_driver_kick(&check->ring) < 0 ? -EIO : 0, "a kick");
 		for (unsigned i = 0; i < n; i++) {
 			int r = vhu_driver_wait(&check->ring, &used);
 			char buf[80];
@@ -221,7 +204,7 @@ static void a_full_ring_comes_back(struct check *check)
 			seen[used.token] = true;
 		}
 	}
-	expect_served(check, &check->ring, &check->request);
+	expect_served(check, &check->ring);
 }
 
 /* What the device must not write to. */
@@ -234,11 +217,9 @@ static void the_descriptor_table_is_not_written(struct check *check)
 	open_ring(check, 0);
 	check->ring.indirect = false;
 	for (unsigned i = 0; i < CHECK_RING_SIZE; i++) {
-		check->device->fill(&check->request);
-		vhu_driver_add(&check->ring, check->request.buffers, check->request.n_readable,
-			       check->request.n_writable, 0);
+		check_add(check, &check->ring);
 		memcpy(before, vring->desc, sizeof(before));
-		expect_used_well(check, &check->request);
+		expect_done(check, &check->ring, "a request");
 		expect(check, !memcmp(before, vring->desc, sizeof(before)),
 		       "the descriptor table as the driver wrote it", "it was written to");
 	}
@@ -251,9 +232,7 @@ static void the_available_ring_is_not_written(struct check *check)
 
 	open_ring(check, 0);
 	for (unsigned i = 0; i < CHECK_RING_SIZE; i++) {
-		check->device->fill(&check->request);
-		vhu_driver_add(&check->ring, check->request.buffers, check->request.n_readable,
-			       check->request.n_writable, 0);
+		check_add(check, &check->ring);
 		vhu_driver_publish(&check->ring);
 		memcpy(before, vring->avail, sizeof(before));
 		check_kick(&check->ring);
@@ -273,7 +252,7 @@ static void readable_buffers_are_not_written(struct check *check)
 	check->device->fill(&check->request);
 	memcpy(before, check->request.buffers[0].host, check->request.buffers[0].len);
 	for (unsigned i = 0; i < 10; i++) {
-		expect_served(check, &check->ring, &check->request);
+		expect_served(check, &check->ring);
 		expect(check,
 		       !memcmp(before, check->request.buffers[0].host,
 			       check->request.buffers[0].len),
@@ -298,7 +277,7 @@ static void nothing_beyond_the_buffers(struct check *check)
 		buffer->len = len;
 	}
 	for (unsigned round = 0; round < 10; round++) {
-		expect_served(check, &check->ring, &check->request);
+		expect_served(check, &check->ring);
 		for (unsigned i = 0; i < n; i++) {
 			const uint8_t *at = check->request.buffers[i].host;
 
@@ -327,9 +306,7 @@ static void run_and_expect_call(struct check *check, bool wanted)
 	struct vhu_driver *ring = &check->ring;
 	uint64_t deadline_ns = vhu_now_ns() + (uint64_t)check->timeout_ms * NS_PER_MS;
 
-	check->device->fill(&check->request);
-	vhu_driver_add(ring, check->request.buffers, check->request.n_readable,
-		       check->request.n_writable, 0);
+	check_add(check, ring);
 	vhu_driver_kick(ring);
 	while (!vhu_driver_has_used(ring) && vhu_now_ns() < deadline_ns)
 		check_sleep_ms(1);
@@ -414,7 +391,7 @@ static void used_flags_are_0_or_1(struct check *check)
 	for (unsigned i = 0; i < 20; i++) {
 		uint16_t flags;
 
-		expect_served(check, &check->ring, &check->request);
+		expect_served(check, &check->ring);
 		flags = vhu_load_le16(&check->ring.split.vring.used->flags);
 		expect(check, flags <= !event_idx, event_idx ? "0" : "0 or 1", "0x%x", flags);
 	}
@@ -426,51 +403,42 @@ static void spurious_kicks_do_nothing(struct check *check)
 	for (unsigned i = 0; i < 100; i++)
 		check_kick(&check->ring);
 	expect_silence(check, &check->ring, "nothing is used that was not made available");
-	expect_served(check, &check->ring, &check->request);
+	expect_served(check, &check->ring);
 }
 
 /* Indirect descriptors. */
 
 static void the_write_flag_of_a_table_is_ignored(struct check *check)
 {
-	struct vhu_guest_buffer pieces[PIECES];
-	unsigned n_readable, n_writable;
-	int head;
+	struct pieces pieces;
 
 	open_ring(check, 0);
-	for_a_table(&check->request, pieces, &n_readable, &n_writable);
+	pieces = for_a_table(&check->request);
 	for (unsigned i = 0; i < 5; i++) {
-		check->device->fill(&check->request);
-		head = vhu_driver_add(&check->ring, pieces, n_readable, n_writable, 0);
-		if (head < 0)
-			check_untried(check, "the ring is full");
+		uint16_t head = add_pieces(check, &pieces);
+
 		check->ring.split.vring.desc[head].flags |= htole16(VRING_DESC_F_WRITE);
-		expect_used_well(check, &check->request);
+		expect_done(check, &check->ring, "a request in a table that says WRITE");
 	}
 }
 
 /* The first part of the request in the ring, the rest in a table. */
 static void a_chain_may_end_in_a_table(struct check *check)
 {
-	struct check_request *request = &check->request;
-	struct vhu_guest_buffer pieces[PIECES], table;
+	struct vhu_guest_buffer table;
 	struct vring_desc *desc, *entries;
-	unsigned n, n_readable, n_writable;
+	struct pieces pieces;
 	uint16_t second;
-	int head;
+	unsigned n;
 
 	open_ring(check, 0);
 	check->ring.indirect = false;
-	for_a_table(request, pieces, &n_readable, &n_writable);
-	n = n_readable + n_writable;
+	pieces = for_a_table(&check->request);
+	n = pieces.n_readable + pieces.n_writable;
 	table = check_alloc(check, PIECES * sizeof(*entries), 64);
 	entries = table.host;
 	desc = check->ring.split.vring.desc;
-	check->device->fill(request);
-	head = vhu_driver_add(&check->ring, pieces, n_readable, n_writable, 0);
-	if (head < 0)
-		check_untried(check, "the ring is full");
-	second = le16toh(desc[head].next);
+	second = le16toh(desc[add_pieces(check, &pieces)].next);
 	for (unsigned i = 0, at = second; i < n - 1; i++) {
 		entries[i] = desc[at];
 		at = le16toh(desc[at].next);
@@ -480,7 +448,7 @@ static void a_chain_may_end_in_a_table(struct check *check)
 		htole64(table.gpa), htole32((uint32_t)((n - 1) * sizeof(*entries))),
 		htole16(VRING_DESC_F_INDIRECT), 0
 	};
-	expect_used_well(check, request);
+	expect_done(check, &check->ring, "a chain that ends in a table");
 }
 
 /* The three areas far apart, in another order, aligned as little as they have to be. */
@@ -504,7 +472,7 @@ static void areas_lie_anywhere(struct check *check)
 	vhu_driver_reset(ring);
 	check_start_ring(check, ring);
 	for (unsigned i = 0; i < 2 * CHECK_RING_SIZE; i++)
-		expect_served(check, ring, &check->request);
+		expect_served(check, ring);
 }
 
 static const struct check_case cases[] = {

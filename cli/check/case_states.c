@@ -21,7 +21,7 @@ static void a_started_ring_is_served(struct check *check)
 {
 	check_ring(check, CHECK_FEATURES, CHECK_PROTOCOL);
 	for (unsigned i = 0; i < 3 * CHECK_RING_SIZE; i++)
-		expect_served(check, &check->ring, &check->request);
+		expect_served(check, &check->ring);
 }
 
 /* The steps of it, each of which has to be accepted. */
@@ -38,7 +38,7 @@ static void a_ring_is_set_up(struct check *check)
 static void a_stopped_ring_rests(struct check *check)
 {
 	check_ring(check, CHECK_FEATURES, CHECK_PROTOCOL);
-	expect_served(check, &check->ring, &check->request);
+	expect_served(check, &check->ring);
 	check_stop_ring(check, &check->ring);
 	check_offer(check, &check->ring);
 	expect_silence(check, &check->ring, "a stopped ring is not processed");
@@ -86,26 +86,26 @@ static void enabled_before_the_start(struct check *check)
 	if (r < 0)
 		check_untried(check, "the ring cannot be started");
 	check_kick(ring);
-	expect_served(check, ring, &check->request);
+	expect_served(check, ring);
 }
 
 static void disabled_and_enabled_again(struct check *check)
 {
 	check_ring(check, CHECK_FEATURES, CHECK_PROTOCOL);
 	for (unsigned i = 0; i < 5; i++) {
-		expect_served(check, &check->ring, &check->request);
+		expect_served(check, &check->ring);
 		expect_call(check, check_enable_ring(check, false), "SET_VRING_ENABLE 0");
 		expect_call(check, check_enable_ring(check, true), "SET_VRING_ENABLE 1");
 		check_kick(&check->ring);
 	}
-	expect_served(check, &check->ring, &check->request);
+	expect_served(check, &check->ring);
 }
 
 /* There is no SET_VRING_ENABLE for this front-end. */
 static void without_protocol_features_rings_are_enabled(struct check *check)
 {
 	check_ring(check, CHECK_FEATURES & ~VHU_BIT(VHU_F_PROTOCOL_FEATURES), 0);
-	expect_served(check, &check->ring, &check->request);
+	expect_served(check, &check->ring);
 }
 
 static void expect_base(struct check *check, struct vhu_driver *ring, uint32_t wanted)
@@ -122,7 +122,7 @@ static void the_base_is_the_next_index(struct check *check)
 {
 	check_ring(check, CHECK_FEATURES, CHECK_PROTOCOL);
 	for (unsigned i = 0; i < CHECK_RING_SIZE + 7; i++)
-		expect_served(check, &check->ring, &check->request);
+		expect_served(check, &check->ring);
 	expect_base(check, &check->ring, CHECK_RING_SIZE + 7);
 }
 
@@ -154,8 +154,8 @@ static void start_at(struct check *check, uint16_t index)
 static void a_ring_starts_at_its_base(struct check *check)
 {
 	start_at(check, 0x1234);
-	expect_served(check, &check->ring, &check->request);
-	expect_served(check, &check->ring, &check->request);
+	expect_served(check, &check->ring);
+	expect_served(check, &check->ring);
 	expect_base(check, &check->ring, 0x1236);
 }
 
@@ -163,7 +163,7 @@ static void indices_wrap_at_65536(struct check *check)
 {
 	start_at(check, 0xfff0);
 	for (unsigned i = 0; i < 32; i++)
-		expect_served(check, &check->ring, &check->request);
+		expect_served(check, &check->ring);
 	expect_base(check, &check->ring, 0x0010);
 }
 
@@ -171,14 +171,14 @@ static void stop_and_start_go_on(struct check *check)
 {
 	check_ring(check, CHECK_FEATURES, CHECK_PROTOCOL);
 	for (unsigned i = 0; i < 5; i++) {
-		expect_served(check, &check->ring, &check->request);
+		expect_served(check, &check->ring);
 		expect_call(check, vhu_driver_stop(&check->ring),
 			    "SET_VRING_ENABLE 0 and GET_VRING_BASE");
 		expect(check, check->ring.base == i + 1, "the next index of the available ring",
 		       "%u after %u requests", check->ring.base, i + 1);
 		check_start_ring(check, &check->ring);
 	}
-	expect_served(check, &check->ring, &check->request);
+	expect_served(check, &check->ring);
 }
 
 /* A front-end that starts a ring with requests in it. */
@@ -269,7 +269,7 @@ static void the_call_fd_may_change(struct check *check)
 
 	check_ring(check, CHECK_FEATURES & ~VHU_BIT(VHU_F_RING_EVENT_IDX), CHECK_PROTOCOL);
 	for (unsigned i = 0; i < 5; i++) {
-		expect_served(check, ring, &check->request);
+		expect_served(check, ring);
 		close(ring->call_fd);
 		pollfd.fd = ring->call_fd = check_eventfd(check);
 		expect_call(check, vhu_frontend_set_vring_fd(&check->frontend, VHU_SET_VRING_CALL,
@@ -293,7 +293,7 @@ static void no_call_fd_is_needed(struct check *check)
 		    "SET_VRING_CALL without a file descriptor");
 	check->ring.busy = true;
 	for (unsigned i = 0; i < 10; i++)
-		expect_served(check, &check->ring, &check->request);
+		expect_served(check, &check->ring);
 }
 
 static void no_kick_fd_is_needed(struct check *check)
@@ -309,7 +309,7 @@ static void no_kick_fd_is_needed(struct check *check)
 	ring->kick_fd = kick_fd;
 	check_set_running(check);
 	for (unsigned i = 0; i < 10; i++)
-		expect_served(check, ring, &check->request);
+		expect_served(check, ring);
 }
 
 static void sizes_are_as_told(struct check *check)
@@ -329,7 +329,7 @@ static void sizes_are_as_told(struct check *check)
 		check_open_ring(check, ring, 0, sizes[i]);
 		check_start_ring(check, ring);
 		for (unsigned n = 0; n < 2u * sizes[i] + 1; n++)
-			expect_served(check, ring, &check->request);
+			expect_served(check, ring);
 	}
 }
 
@@ -340,13 +340,13 @@ static void other_rings_go_on(struct check *check)
 	check_ring(check, CHECK_FEATURES, CHECK_PROTOCOL);
 	check_open_ring(check, &other, 1, CHECK_RING_SIZE);
 	check_start_ring(check, &other);
-	expect_served(check, &check->ring, &check->request);
-	expect_served(check, &other, &check->request);
+	expect_served(check, &check->ring);
+	expect_served(check, &other);
 	check_stop_ring(check, &check->ring);
-	expect_served(check, &other, &check->request);
+	expect_served(check, &other);
 	check_start_ring(check, &check->ring);
-	expect_served(check, &check->ring, &check->request);
-	expect_served(check, &other, &check->request);
+	expect_served(check, &check->ring);
+	expect_served(check, &other);
 }
 
 static void reset_owner_keeps_the_session(struct check *check)
@@ -355,7 +355,7 @@ static void reset_owner_keeps_the_session(struct check *check)
 	uint64_t acked;
 
 	check_ring(check, CHECK_FEATURES, CHECK_PROTOCOL);
-	expect_served(check, &check->ring, &check->request);
+	expect_served(check, &check->ring);
 	acked = frontend->acked_protocol_features;
 	expect_call(check, vhu_frontend_tell(frontend, VHU_RESET_OWNER), "RESET_OWNER");
 	expect_call(check, vhu_frontend_sync(frontend), "GET_FEATURES after it");
@@ -364,7 +364,7 @@ static void reset_owner_keeps_the_session(struct check *check)
 			    "SET_OWNER, with an ack, after it");
 	expect_call(check, check_enable_ring(check, true), "SET_VRING_ENABLE after it");
 	check_kick(&check->ring);
-	expect_served(check, &check->ring, &check->request);
+	expect_served(check, &check->ring);
 }
 
 static const struct check_case cases[] = {

@@ -17,7 +17,7 @@ static void open_suspended(struct check *check)
 {
 	if (check_device_has_requests(check->device)) {
 		check_ring(check, CHECK_FEATURES, PROTOCOL);
-		expect_served(check, &check->ring, &check->request);
+		expect_served(check, &check->ring);
 		check_stop_ring(check, &check->ring);
 		return;
 	}
@@ -59,7 +59,7 @@ static void goes_on(struct check *check)
 	if (!check_device_has_requests(check->device))
 		return;
 	check_start_ring(check, &check->ring);
-	expect_served(check, &check->ring, &check->request);
+	expect_served(check, &check->ring);
 }
 
 static void what_was_saved_is_loaded(struct check *check)

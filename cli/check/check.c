@@ -250,13 +250,19 @@ static int add_request(struct check *check, struct vhu_driver *ring, uint64_t to
 			      token);
 }
 
-void check_offer(struct check *check, struct vhu_driver *ring)
+uint16_t check_add(struct check *check, struct vhu_driver *ring)
 {
-	int r;
+	int head;
 
 	check->device->fill(&check->request);
-	r = add_request(check, ring, 0);
-	prepared(check, r < 0 ? r : 0, "adding a request");
+	head = add_request(check, ring, 0);
+	prepared(check, head < 0 ? head : 0, "adding a request");
+	return (uint16_t)head;
+}
+
+void check_offer(struct check *check, struct vhu_driver *ring)
+{
+	check_add(check, ring);
 	vhu_driver_publish(ring);
 	check_kick(ring);
 }
@@ -333,26 +339,26 @@ void check_sleep_ms(unsigned ms)
 
 /* Statements. */
 
-void expect_served(struct check *check, struct vhu_driver *ring,
-		   struct check_request *request)
+void expect_done(struct check *check, struct vhu_driver *ring, const char *what)
 {
-	struct vhu_driver_used used;
+	struct vhu_driver_used used = { .len = 0 };
 	const char *wrong;
 	char buf[80];
-	int r;
+	int r = vhu_driver_kick(ring);
 
-	check->device->fill(request);
-	r = vhu_driver_add(ring, request->buffers, request->n_readable, request->n_writable,
-				 0);
-	prepared(check, r < 0 ? r : 0, "adding a request");
-	r = vhu_driver_kick(ring);
 	if (r >= 0)
 		r = vhu_driver_wait(ring, &used);
-	expect(check, r == 0, "the request is served", "%s",
+	expect(check, r == 0, "the request is served", "%s: %s", what,
 	       r == -EPROTO ? "a used entry that names no chain of ours"
 			    : check_explain(check, r, buf));
-	wrong = check->device->judge(request, used.len);
-	expect(check, !wrong, "the request is served", "%s", wrong);
+	wrong = check->device->judge(&check->request, used.len);
+	expect(check, !wrong, "the request is served", "%s: %s", what, wrong);
+}
+
+void expect_served(struct check *check, struct vhu_driver *ring)
+{
+	check_add(check, ring);
+	expect_done(check, ring, "a request");
 }
 
 void expect_used(struct check *check, struct vhu_driver *ring, unsigned n)

@@ -88,7 +88,9 @@ void check_make_request(struct check *check, struct check_request *request);
 void check_stop_ring(struct check *check, struct vhu_driver *ring);
 /* Queue 0, where protocol features were negotiated: else they are all enabled for good. */
 int check_enable_ring(struct check *check, bool on);
-/* Adds the harmless request and kicks, in whatever state the ring is. */
+/* Adds the harmless request, made ready again, to be seen at the next kick. Returns its head. */
+uint16_t check_add(struct check *check, struct vhu_driver *ring);
+/* The same, and a kick, in whatever state the ring is. */
 void check_offer(struct check *check, struct vhu_driver *ring);
 /* The same until the ring is full; token: the how-manieth. Returns how many fitted. */
 unsigned check_fill_ring(struct check *check, struct vhu_driver *ring);
@@ -103,8 +105,9 @@ void check_kick(struct vhu_driver *ring);
 void check_sleep_ms(unsigned ms);
 
 /* Each of these is a statement about the back-end, and ends the case when it is not so. */
-void expect_served(struct check *check, struct vhu_driver *ring,
-		   struct check_request *request);
+void expect_served(struct check *check, struct vhu_driver *ring);
+/* The same of the harmless request that was added, however; what: "a request in two regions". */
+void expect_done(struct check *check, struct vhu_driver *ring, const char *what);
 /* Waits for n requests, whichever they are. */
 void expect_used(struct check *check, struct vhu_driver *ring, unsigned n);
 /* Nothing is used. */

@@ -57,11 +57,6 @@ void check_runner_finish(struct check_runner *runner)
 
 /* Processes that speak to the back-end. */
 
-static void run_case(struct check *check)
-{
-	check_run(check);
-}
-
 /* Config spaces are as large as their type makes them. QEMU asks a disk for the first of these. */
 static void ask_config(struct vhu_frontend *frontend, struct check_facts *facts)
 {
@@ -485,7 +480,7 @@ bool check_runner_run(struct check_runner *runner, const struct check_case *one,
 		return true;
 	}
 	runner->shared->facts = runner->facts;
-	run_process(runner, one, run_case);
+	run_process(runner, one, check_run);
 	*ret_record = runner->shared->record;
 	if (check_interrupted) {
 		ret_record->result = CHECK_NOT_RUN;
