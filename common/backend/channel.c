@@ -247,29 +247,35 @@ static int verdict(const struct vhu_message *reply, bool wants_fd)
 	return wants_fd && !reply->n_fds ? -EPROTO : 0;
 }
 
-/* What answers the oldest request is for who made it; what nobody asked for is dropped. */
+/*
+ * What answers the oldest request is for who made it; what nobody asked for is dropped. A front-end
+ * answers in order: what was given up and is passed over never gets an answer.
+ */
 static void take_reply(struct vhu_channel *channel, struct vhu_message *reply)
 {
 	bool wants_fd = reply->header.request == VHU_BACKEND_SHARED_OBJECT_LOOKUP;
-	struct vhu_await_entry oldest;
-	bool found;
+	struct vhu_await_entry asker;
+	bool found = false;
 	int r;
 
-	pthread_mutex_lock(&channel->mutex);
-	found = reply->header.flags & VHU_FLAG_REPLY &&
-		vhu_await_first(&channel->await, &oldest) &&
-		oldest.request == reply->header.request;
-	if (found)
-		vhu_await_drop_first(&channel->await);
-	pthread_mutex_unlock(&channel->mutex);
-	if (!found || oldest.given_up)
+	if (!(reply->header.flags & VHU_FLAG_REPLY))
 		return;
-	if (!oldest.waiter) {
-		finish_notice(channel, &oldest);
+	pthread_mutex_lock(&channel->mutex);
+	while (!found && vhu_await_first(&channel->await, &asker)) {
+		found = asker.request == reply->header.request;
+		if (!found && !asker.given_up)
+			break;
+		vhu_await_drop_first(&channel->await);
+	}
+	pthread_mutex_unlock(&channel->mutex);
+	if (!found || asker.given_up)
+		return;
+	if (!asker.waiter) {
+		finish_notice(channel, &asker);
 		return;
 	}
 	r = verdict(reply, wants_fd);
-	finish_call(channel, oldest.waiter, r,
+	finish_call(channel, asker.waiter, r,
 		    r == 0 && wants_fd ? vhu_message_steal_fd(reply, 0) : -1);
 }
 
@@ -403,13 +409,14 @@ int vhu_channel_call(struct vhu_channel *channel, uint32_t request, const void *
 	struct entry entry = { .request = request, .flags = VHU_VERSION, .fd = -1,
 			       .payload_bytes = payload_bytes };
 	struct vhu_await_entry wait = { .request = request, .waiter = call };
+	bool is_answered = rule && rule->reply == VHU_REPLY_ALWAYS;
 	int r = 0;
 
-	if (payload_bytes > PAYLOAD_MAX)
+	if (payload_bytes > PAYLOAD_MAX || (is_answered && !call))
 		return -EINVAL;
 	if (payload_bytes)
 		memcpy(entry.payload, payload, payload_bytes);
-	if (call && !(rule && rule->reply == VHU_REPLY_ALWAYS))
+	if (call && !is_answered)
 		entry.flags |= VHU_FLAG_NEED_REPLY;
 	if (call)
 		wait.deadline_ns = vhu_now_ns() + (call->timeout_ns ? call->timeout_ns

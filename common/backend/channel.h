@@ -55,8 +55,8 @@ struct vhu_channel_call {
 
 /*
  * As vhu_channel_send(), with an fd (borrowed; -1 for none), and an answer. call NULL: nobody wants
- * one. Where the message has no reply of its own, REPLY_ACK must have been negotiated. When this
- * fails done is not called.
+ * one; -EINVAL where there is one all the same. Where the message has no reply of its own,
+ * REPLY_ACK must have been negotiated. When this fails done is not called.
  */
 int vhu_channel_call(struct vhu_channel *channel, uint32_t request, const void *payload,
 		     uint32_t payload_bytes, int fd, struct vhu_channel_call *call);

@@ -6,8 +6,8 @@
  * For devices: what they share with the guest and with other devices by way of the front-end. Any
  * thread; nobody waits. All give -EOPNOTSUPP when the front-end has not taken the feature,
  * -ESHUTDOWN while the device is suspended (no ring runs: the front-end is left alone), -ENOTCONN
- * and -EAGAIN as vhu_channel_call(). Where there is a call it may be NULL; with one, and for a
- * message without a reply of its own, the front-end must have taken REPLY_ACK.
+ * and -EAGAIN as vhu_channel_call(). Where there is a call it may be NULL, but for a lookup; with
+ * one, and for a message without a reply of its own, the front-end must have taken REPLY_ACK.
  */
 
 #include <stdbool.h>

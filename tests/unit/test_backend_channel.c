@@ -229,6 +229,33 @@ static void time_runs_out_once(void **state)
 	expect_answer(&late, -ETIMEDOUT);
 }
 
+/* Answers come in order: what is passed over will not be answered any more. */
+static void one_that_is_never_answered(void **state)
+{
+	struct asked never = { .call.timeout_ns = 20 * NS_PER_MS }, next = { 0 }, last = { 0 };
+
+	(void)state;
+	ask(&never, VHU_BACKEND_SHMEM_MAP);
+	pump_until_done(&never, 1);
+	ask(&next, VHU_BACKEND_SHMEM_UNMAP);
+	ask(&last, VHU_BACKEND_SHMEM_MAP);
+	pump();
+	answer(VHU_BACKEND_SHMEM_UNMAP, 0, -1);
+	expect_answer(&next, 0);
+	answer(VHU_BACKEND_SHMEM_MAP, 0, -1);
+	expect_answer(&last, 0);
+}
+
+/* Nobody would take the answer, and the next one who asks would get it. */
+static void a_lookup_is_for_somebody(void **state)
+{
+	static const uint8_t uuid[16];
+
+	(void)state;
+	assert_int_equal(vhu_channel_send(channel, VHU_BACKEND_SHARED_OBJECT_LOOKUP, uuid, 16),
+			 -EINVAL);
+}
+
 /* A short time-out behind a long one. */
 static void each_has_its_own_time(void **state)
 {
@@ -403,6 +430,8 @@ int main(void)
 		TEST(answers_go_to_who_asked),
 		TEST(a_lookup_needs_its_fd),
 		TEST(time_runs_out_once),
+		TEST(one_that_is_never_answered),
+		TEST(a_lookup_is_for_somebody),
 		TEST(each_has_its_own_time),
 		TEST(closing_answers_all),
 		TEST(a_peer_that_goes_answers_all),
