@@ -484,8 +484,9 @@ static void make_memory(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input in = { .at = data, .left = size };
-	struct vhu_device device;
-	struct scene s = { .in = &in, .device = &device, .channel_fd = -1 };
+	struct fuzz_device fuzz;
+	struct vhu_device *device = &fuzz.device;
+	struct scene s = { .in = &in, .device = device, .channel_fd = -1 };
 	int ends[2], free_fd;
 
 	if (memory_fd < 0)
@@ -493,19 +494,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	free_fd = lowest_fd();
 	memset(guest, 0, MEMORY_BYTES);
 	expect(vhu_loop_new(&s.loop) == 0);
-	expect(vhu_device_init(&device, &fuzz_device_ops) == 0);
-	vhu_inband_offer(&device);
-	expect(vhu_device_attach(&device, s.loop) == 0);
+	fuzz_device_init(&fuzz);
+	vhu_inband_offer(device);
+	expect(vhu_device_attach(device, s.loop) == 0);
 	expect(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
 	s.kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	s.fd = ends[1];
-	expect(vhu_session_new(&device, s.loop, ends[0], closed, &s, &s.session) == 0);
+	expect(vhu_session_new(device, s.loop, ends[0], closed, &s, &s.session) == 0);
 	while (in.left && !s.closed) {
 		steps[input_u8(&in) % ARRAY_SIZE(steps)](&s);
 		turn(&s);
 	}
 	end(&s);
-	vhu_device_unref(&device);
+	vhu_device_unref(device);
 	vhu_loop_destroy(s.loop);
 	close(s.kick_fd);
 	wait_for_fds(free_fd);

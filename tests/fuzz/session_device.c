@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tests/fuzz/session_device.h"
 
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "common/backend/vring.h"
+#include "common/backend/worker.h"
+#include "common/base/cleanup.h"
+#include "common/base/fd.h"
 #include "common/base/num.h"
 #include "tests/fuzz/input.h"
 
 #define QUEUE_SIZE_MAX 64
 #define CONFIG_BYTES 16
+#define DRAIN_EVENT (N_QUEUES + 1)
 
 int memory_fd = -1;
 
@@ -93,28 +99,76 @@ static void get_shmem_config(struct vhu_device *device, uint64_t sizes[VHU_SHMEM
 	sizes[1] = MEMORY_BYTES;
 }
 
+static struct fuzz_device *fuzz_device(struct vhu_device *device)
+{
+	return container_of(device, struct fuzz_device, device);
+}
+
+static void finish(struct vhu_vring *vring, struct vhu_chain *chain)
+{
+	struct vhu_iov_cursor reader, writer;
+	char buf[256];
+	size_t n;
+
+	vhu_chain_reader(chain, &reader);
+	vhu_chain_writer(chain, &writer);
+	n = vhu_iov_write(&writer, buf, vhu_iov_read(&reader, buf, sizeof(buf)));
+	vhu_vring_push(vring, chain, (uint32_t)n);
+}
+
+static void finish_held(struct fuzz_device *fuzz, unsigned queue)
+{
+	struct vhu_chain *chain = steal_ptr(&fuzz->held[queue]);
+
+	if (chain)
+		finish(vhu_device_vring(&fuzz->device, queue), chain);
+}
+
 static int handle_event(struct vhu_device *device, unsigned event_id, uint32_t epoll_events,
 			unsigned worker_idx)
 {
-	struct vhu_vring *vring = vhu_device_vring(device, event_id);
+	struct fuzz_device *fuzz = fuzz_device(device);
+	struct vhu_vring *vring = vhu_device_vring(device, worker_idx);
 	struct vhu_chain *chain;
 
 	(void)epoll_events;
-	expect(worker_idx == event_id);
-	while ((chain = vhu_vring_pop(vring))) {
-		struct vhu_iov_cursor reader, writer;
-		char buf[256];
-		size_t n;
-
-		vhu_chain_reader(chain, &reader);
-		vhu_chain_writer(chain, &writer);
-		n = vhu_iov_write(&writer, buf, vhu_iov_read(&reader, buf, sizeof(buf)));
-		vhu_vring_push(vring, chain, (uint32_t)n);
+	expect(event_id == worker_idx || event_id == DRAIN_EVENT);
+	if (event_id == DRAIN_EVENT)
+		vhu_fd_drain(fuzz->drain_fds[worker_idx]);
+	finish_held(fuzz, worker_idx);
+	while (event_id != DRAIN_EVENT && (chain = vhu_vring_pop(vring))) {
+		if (chain->head & 1 && !fuzz->held[worker_idx])
+			fuzz->held[worker_idx] = chain;
+		else
+			finish(vring, chain);
 	}
+	vhu_vring_notify(vring);
 	return 0;
 }
 
-const struct vhu_device_ops fuzz_device_ops = {
+/* What is held is done at once, left, or done when the worker comes to it. */
+static void drain(struct vhu_device *device, unsigned queue, enum vhu_drain_reason reason)
+{
+	struct fuzz_device *fuzz = fuzz_device(device);
+	struct vhu_chain *chain = fuzz->held[queue];
+
+	if (chain && chain->head & 2)
+		expect(eventfd_write(fuzz->drain_fds[queue], 1) == 0);
+	else if (chain && reason == VHU_DRAIN_SUSPEND)
+		vhu_vring_leave(vhu_device_vring(device, queue), steal_ptr(&fuzz->held[queue]));
+	else
+		finish_held(fuzz, queue);
+}
+
+static void destroy(struct vhu_device *device)
+{
+	for (unsigned i = 0; i < N_QUEUES; i++) {
+		expect(!fuzz_device(device)->held[i]);
+		close(fuzz_device(device)->drain_fds[i]);
+	}
+}
+
+static const struct vhu_device_ops ops = {
 	.name = "fuzz",
 	.num_queues = num_queues,
 	.max_queue_size = max_queue_size,
@@ -130,4 +184,17 @@ const struct vhu_device_ops fuzz_device_ops = {
 	.load = load,
 	.get_shmem_config = get_shmem_config,
 	.gives_host_notifiers = true,
+	.drain = drain,
+	.destroy = destroy,
 };
+
+void fuzz_device_init(struct fuzz_device *fuzz)
+{
+	*fuzz = (struct fuzz_device){ .held = { NULL } };
+	expect(vhu_device_init(&fuzz->device, &ops) == 0);
+	for (unsigned i = 0; i < N_QUEUES; i++) {
+		fuzz->drain_fds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		expect(vhu_worker_register_listener(vhu_device_worker(&fuzz->device, i),
+						    fuzz->drain_fds[i], EPOLLIN, DRAIN_EVENT) == 0);
+	}
+}
