@@ -2,7 +2,6 @@
 #include "common/backend/vring.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <string.h>
 #include <sys/epoll.h>
 
@@ -22,7 +21,7 @@ struct vhu_chain *vhu_vring_pop(struct vhu_vring *vring)
 {
 	struct vhu_chain *chain;
 
-	if (!vring->active || !vring->budget)
+	if (!vring->active || (vring->in_pass && !vring->budget))
 		return NULL;
 	chain = vhu_virtqueue_pop(&vring->queue);
 	if (chain)
@@ -55,7 +54,8 @@ void vhu_vring_push(struct vhu_vring *vring, struct vhu_chain *chain, uint32_t w
 {
 	vhu_virtqueue_push(&vring->queue, chain, written);
 	vhu_counter_add(&vring->requests, 1);
-	if (vring->pushed++ % VHU_VRING_NOTIFY_EACH == 0 && !vring->device->ops->calls_once)
+	if (vring->in_pass && vring->pushed++ % VHU_VRING_NOTIFY_EACH == 0 &&
+	    !vring->device->ops->calls_once)
 		vhu_vring_notify(vring);
 	if (vring->draining)
 		check_drained(vring);
@@ -87,7 +87,6 @@ void vhu_vring_init(struct vhu_vring *vring, struct vhu_device *device, unsigned
 	vring->device = device;
 	vring->index = index;
 	vring->kick_fd = vring->call_fd = vring->call.fd = vring->err.fd = -1;
-	vring->budget = UINT_MAX;
 	vhu_virtqueue_init(&vring->queue);
 }
 
@@ -329,12 +328,13 @@ bool vhu_vring_process(struct vhu_vring *vring)
 	vhu_virtqueue_disable_kicks(&vring->queue);
 	vring->budget = VHU_VRING_BUDGET;
 	vring->pushed = 0;
+	vring->in_pass = true;
 	vring->queue.cut_short = false;
 	r = vhu_device_handle_event(vring->device, vring->index, EPOLLIN, vring->worker->index);
 	/* Else a malformed one waits for others that the device does not take yet. */
 	moved = vring->pushed || vring->queue.malformed != malformed;
 	more = !vring->budget || (vring->queue.cut_short && moved);
-	vring->budget = UINT_MAX;
+	vring->in_pass = false;
 	end_pass(vring, r);
 	return more;
 }
@@ -342,7 +342,6 @@ bool vhu_vring_process(struct vhu_vring *vring)
 void vhu_vring_rest(struct vhu_vring *vring)
 {
 	if (vring->active) {
-		vring->pushed = 0;
 		vhu_device_farewell(vring->device, vring->index);
 		end_pass(vring, 0);
 	}

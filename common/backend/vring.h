@@ -54,8 +54,8 @@ struct vhu_vring {
 	bool begun;   /* the device's start slot has run */
 	bool on;      /* enabled, as far as the front-end goes */
 	bool active;  /* live, on and not parked: requests are taken */
-	unsigned budget;
-	unsigned pushed; /* in this pass */
+	bool in_pass;
+	unsigned budget, pushed; /* in this pass */
 	struct vhu_errand *draining; /* told when nothing is in flight any more */
 	struct vhu_log_limit log_limit;
 	uint64_t malformed_told;

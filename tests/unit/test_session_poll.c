@@ -255,6 +255,41 @@ static void what_is_told_without_polling(void **state)
 	assert_int_equal(n_told, 200);
 }
 
+/* As many at once as the device likes: an event of several parts is no use in parts. */
+static void what_is_pushed_elsewhere_waits_for_notify(void **state)
+{
+	const unsigned n = 11;
+	struct vhu_guest_buffer buffer;
+	struct vhu_driver_used used;
+	struct vhu_device_ops ops = rig_ops();
+	uint64_t calls;
+
+	(void)state;
+	rig_start(&rig, &ops);
+	/* Without EVENT_IDX each time that something is shown is a call. */
+	assert_int_equal(vhu_frontend_negotiate(&rig.frontend,
+						VHU_FRONTEND_FEATURES &
+							~VHU_BIT(VHU_F_RING_EVENT_IDX),
+						VHU_FRONTEND_PROTOCOL_FEATURES),
+			 0);
+	assert_int_equal(vhu_frontend_share_memory(&rig.frontend), 0);
+	start_ring(0);
+	atomic_store(&rig.device->hold, true);
+	buffer = vhu_guest_alloc(&rig.frontend.guest, 8, 8);
+	for (unsigned i = 0; i < n; i++)
+		assert_true(vhu_driver_add(&rig.driver[0], &buffer, 0, 1, i) >= 0);
+	assert_true(vhu_driver_kick(&rig.driver[0]) >= 0);
+	rig_wait_for(&rig.device->n_held[0], n);
+	calls = vhu_driver_count_calls(&rig.driver[0]);
+	rig_release(&rig);
+	for (unsigned i = 0; i < n; i++)
+		assert_int_equal(vhu_driver_wait(&rig.driver[0], &used), 0);
+	/* The worker has come to this when it is answered. */
+	assert_int_equal(vhu_frontend_set_vring(&rig.frontend, VHU_SET_VRING_ENABLE, 0, 0), 0);
+	assert_int_equal(vhu_driver_count_calls(&rig.driver[0]), calls + 1);
+	rig_stop(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -263,6 +298,7 @@ int main(void)
 		cmocka_unit_test(nobody_turns_in_circles),
 		cmocka_unit_test(what_polling_finds),
 		cmocka_unit_test(what_is_told_without_polling),
+		cmocka_unit_test(what_is_pushed_elsewhere_waits_for_notify),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
