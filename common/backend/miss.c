@@ -177,18 +177,15 @@ static void answer(struct vhu_worker *worker, uint64_t first, uint64_t last)
 static uint64_t rings_using(struct vhu_worker *worker, uint64_t first, uint64_t last)
 {
 	uint64_t rings = 0;
-	bool in_flight = false;
 
 	for (uint64_t left = worker->queues; left; left &= left - 1) {
 		const struct vhu_vring *vring = &worker->device->vrings[__builtin_ctzll(left)];
 
-		in_flight |= vring->live && vring->queue.in_flight;
 		if (vring->live && vhu_virtqueue_uses(&vring->queue, first, last))
 			rings |= VHU_BIT(vring->index);
 	}
-	/* With nothing in flight there is nothing in use that was forgotten. */
-	if (!in_flight)
-		worker->iotlb->evicted = false;
+	/* Where something was forgotten, those are all that have anything in flight. */
+	worker->iotlb->evicted = false;
 	return rings;
 }
 

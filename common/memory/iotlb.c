@@ -94,10 +94,10 @@ static unsigned cut(struct vhu_iotlb *iotlb, uint64_t first, uint64_t last)
 	return i;
 }
 
-/* The second goes on where the first ends, in both address spaces. */
+/* The second, which is behind the first, goes on where that ends, in both address spaces. */
 static bool joins(const struct vhu_iotlb_range *a, const struct vhu_iotlb_range *b)
 {
-	return b->first - a->last == 1 && b->first > a->last && a->access == b->access &&
+	return b->first - a->last == 1 && a->access == b->access &&
 	       b->uaddr - a->uaddr == b->first - a->first;
 }
 
