@@ -223,6 +223,10 @@ static void what_is_not_there_is_told(void **state)
 	assert_int_equal(TRANSLATE(UINT64_MAX, 2, R, 8), -EFAULT);
 	assert_int_equal(TRANSLATE(UINT64_MAX, 1, R, 8), -EAGAIN);
 	assert_int_equal(missed, UINT64_MAX);
+	/* What is there no more, but was found a moment ago. */
+	assert_int_equal(TRANSLATE(0x8000, 1, R, 8), 1);
+	invalidate(iotlb, 0, UINT64_MAX);
+	assert_int_equal(TRANSLATE(0x8000, 1, R, 8), -EAGAIN);
 #undef TRANSLATE
 }
 

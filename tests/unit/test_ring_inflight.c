@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 #include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
 
 #include "common/base/num.h"
 #include "common/ring/inflight.h"
@@ -93,38 +94,154 @@ static void a_pop_is_noted_and_an_unpop_undone(void **state)
 	}
 }
 
+static uint64_t *counter_of(const struct world *w, uint64_t features, unsigned entry)
+{
+	struct vhu_inflight_packed *packed = w->record;
+	struct vhu_inflight_split *split = w->record;
+
+	return features & PACKED ? &packed->desc[entry].counter : &split->desc[entry].counter;
+}
+
+static unsigned entry_of(uint64_t features, const struct vhu_chain *chain)
+{
+	return features & PACKED ? chain->entry : chain->head;
+}
+
+/* Theirs is that of the counters, whichever it is. */
+static void they_come_again_in_order(uint64_t features, bool swap)
+{
+	uint64_t *counters[2], last;
+	uint16_t heads[2];
+	struct world_device d;
+	struct vhu_chain *chain;
+	struct world w;
+
+	die_with(&w, &d, features, 2);
+	assert_int_equal(d.n_held, 2);
+	for (unsigned k = 0; k < 2; k++) {
+		heads[k ^ swap] = d.held[k]->head;
+		counters[k ^ swap] = counter_of(&w, features, entry_of(features, d.held[k]));
+	}
+	bury(&d);
+	last = max_u64(*counters[0], *counters[1]);
+	*counters[0] = last - 1;
+	*counters[1] = last;
+	assert_int_equal(world_device_start(&d, &w), 0);
+	assert_int_equal(vhu_virtqueue_n_again(&d.q), 2);
+	for (unsigned k = 0; k < 2; k++) {
+		chain = vhu_virtqueue_pop(&d.q);
+		assert_non_null(chain);
+		assert_int_equal(chain->head, heads[k]);
+		d.held[d.n_held++] = chain;
+	}
+	/* Back and again, before what is in the ring, be it seen already. */
+	vhu_virtqueue_has_news(&d.q);
+	vhu_virtqueue_unpop(&d.q, d.held[--d.n_held]);
+	chain = vhu_virtqueue_pop(&d.q);
+	assert_int_equal(chain->head, heads[1]);
+	d.held[d.n_held++] = chain;
+	/* What is taken now comes behind them the next time. */
+	chain = vhu_virtqueue_pop(&d.q);
+	assert_non_null(chain);
+	assert_true(*counter_of(&w, features, entry_of(features, chain)) > last);
+	d.held[d.n_held++] = chain;
+	bury(&d);
+	world_finish(&w);
+}
+
 static void they_come_again_in_their_order(void **state)
 {
 	(void)state;
+	for (unsigned i = 0; i < 2 * ARRAY_SIZE(forms); i++)
+		they_come_again_in_order(forms[i / 2], i % 2);
+}
+
+/* Others have come free in between: the record's free list is not what it was. */
+static void an_unpop_after_a_push(void **state)
+{
+	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(forms); i++) {
-		uint16_t heads[SIZE];
 		struct world_device d;
-		struct vhu_chain *chain;
 		struct world w;
-		unsigned n;
 
 		die_with(&w, &d, forms[i], 2);
-		n = d.n_held;
-		assert_int_equal(n, 2);
-		for (unsigned k = 0; k < n; k++)
-			heads[k] = d.held[k]->head;
+		vhu_virtqueue_push(&d.q, d.held[0], 0);
+		vhu_virtqueue_publish(&d.q);
+		vhu_virtqueue_unpop(&d.q, d.held[1]);
+		d.n_held = 0;
 		bury(&d);
 		assert_int_equal(world_device_start(&d, &w), 0);
-		assert_int_equal(vhu_virtqueue_n_again(&d.q), n);
-		for (unsigned k = 0; k < n; k++) {
-			chain = vhu_virtqueue_pop(&d.q);
-			assert_non_null(chain);
-			assert_int_equal(chain->head, heads[k]);
-			d.held[d.n_held++] = chain;
-		}
-		/* Back and again, before what is in the ring. */
-		vhu_virtqueue_unpop(&d.q, d.held[--d.n_held]);
-		chain = vhu_virtqueue_pop(&d.q);
-		assert_int_equal(chain->head, heads[n - 1]);
-		d.held[d.n_held++] = chain;
+		assert_int_equal(vhu_virtqueue_n_again(&d.q), 0);
 		bury(&d);
 		world_finish(&w);
 	}
+}
+
+static void make_malformed(struct world *w, uint64_t features, const struct vhu_chain *chain)
+{
+	const uint16_t flags = VRING_DESC_F_INDIRECT | VRING_DESC_F_NEXT;
+	struct vhu_inflight_packed *packed = w->record;
+	struct vring_desc *desc = (void *)w->mem;
+
+	if (features & PACKED)
+		packed->desc[chain->entry].flags |= flags;
+	else
+		desc[chain->head].flags |= flags;
+}
+
+/* The driver has the second one back by then, and gets the first one too. */
+static void an_unpop_before_a_malformed_one(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(forms); i++) {
+		struct world_device d;
+		struct world w;
+
+		die_with(&w, &d, forms[i], 2);
+		make_malformed(&w, forms[i], d.held[1]);
+		bury(&d);
+		assert_int_equal(world_device_start(&d, &w), 0);
+		while ((d.held[d.n_held] = vhu_virtqueue_pop(&d.q)))
+			d.n_held++;
+		assert_int_equal(d.q.malformed, 1);
+		while (d.n_held)
+			vhu_virtqueue_unpop(&d.q, d.held[--d.n_held]);
+		assert_int_equal(vhu_virtqueue_n_again(&d.q), 0);
+		bury(&d);
+		world_finish(&w);
+	}
+}
+
+/* Killed behind the used index; and again, when the driver's next requests have been taken. */
+static void two_deaths(void **state)
+{
+	struct vhu_inflight_split *split;
+	struct world_device d;
+	struct world w;
+	unsigned n;
+
+	(void)state;
+	die_with(&w, &d, 0, 1);
+	split = w.record;
+	vhu_virtqueue_push(&d.q, d.held[--d.n_held], 0);
+	vhu_virtqueue_publish(&d.q);
+	split->used_idx--;
+	split->desc[split->last_batch_head].inflight = 1;
+	bury(&d);
+	assert_int_equal(world_device_start(&d, &w), 0);
+	assert_int_equal(vhu_virtqueue_n_again(&d.q), 0);
+	world_collect(&w);
+	while (world_submit(&w))
+		;
+	while ((d.held[d.n_held] = vhu_virtqueue_pop(&d.q)))
+		d.n_held++;
+	n = d.n_held;
+	assert_true(split->desc[split->last_batch_head].inflight);
+	bury(&d);
+	assert_int_equal(world_device_start(&d, &w), 0);
+	assert_int_equal(vhu_virtqueue_n_again(&d.q), n);
+	bury(&d);
+	world_finish(&w);
 }
 
 static void expect_start(struct world *w, int result)
@@ -195,6 +312,38 @@ static void bad_numbers_are_refused(void **state)
 	world_finish(&w);
 }
 
+/* A record of a larger ring, with more in flight than this one can have. */
+static void too_many_are_refused(void **state)
+{
+	struct vhu_inflight_packed *packed;
+	struct vhu_inflight_split *split;
+	struct world_device d;
+	struct world w;
+
+	(void)state;
+	die_with(&w, &d, 0, 2);
+	bury(&d);
+	split = w.record;
+	split->desc_num = 63;
+	for (unsigned i = 0; i < split->desc_num; i++)
+		split->desc[i].inflight = 1;
+	expect_start(&w, -EBADMSG);
+	world_finish(&w);
+
+	die_with(&w, &d, PACKED, 2);
+	bury(&d);
+	packed = w.record;
+	packed->desc_num = packed->free_head = packed->old_free_head = 31;
+	for (uint16_t num = 0; num < 2; num++) {
+		for (unsigned i = 0; i < packed->desc_num; i++) {
+			packed->desc[i].inflight = 1;
+			packed->desc[i].num = num;
+		}
+		expect_start(&w, -EBADMSG);
+	}
+	world_finish(&w);
+}
+
 static void cycles_are_refused(void **state)
 {
 	struct vhu_inflight_packed *packed;
@@ -253,8 +402,12 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_pop_is_noted_and_an_unpop_undone),
 		cmocka_unit_test(they_come_again_in_their_order),
+		cmocka_unit_test(an_unpop_after_a_push),
+		cmocka_unit_test(an_unpop_before_a_malformed_one),
+		cmocka_unit_test(two_deaths),
 		cmocka_unit_test(another_version_is_refused),
 		cmocka_unit_test(bad_numbers_are_refused),
+		cmocka_unit_test(too_many_are_refused),
 		cmocka_unit_test(cycles_are_refused),
 		cmocka_unit_test(tampering_does_no_harm),
 	};

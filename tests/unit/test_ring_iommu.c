@@ -249,6 +249,8 @@ static void what_a_ring_uses(void **state)
 	assert_true(uses_page(&g, IOVA(GUEST_DESC) + PAGE));
 	assert_false(uses_page(&g, IOVA(GUEST_DESC) + 2 * PAGE));
 	assert_true(uses_page(&g, IOVA(GUEST_AVAIL)));
+	assert_true(vhu_virtqueue_uses(&g.q, IOVA(GUEST_AVAIL) - PAGE, IOVA(GUEST_AVAIL)));
+	assert_false(vhu_virtqueue_uses(&g.q, IOVA(GUEST_AVAIL) - PAGE, IOVA(GUEST_AVAIL) - 1));
 	assert_false(uses_page(&g, IOVA(GUEST_USED) - PAGE));
 	assert_true(uses_page(&g, IOVA(GUEST_USED) + PAGE));
 	assert_true(vhu_virtqueue_uses(&g.q, 0, UINT64_MAX));
@@ -264,6 +266,16 @@ static void what_a_ring_uses(void **state)
 	vhu_virtqueue_push(&g.q, first, 0);
 	assert_false(uses_page(&g, GUEST_DATA));
 	assert_true(uses_page(&g, GUEST_DATA + 7 * PAGE));
+	/* Of pages that the table has as one: the other one is not in use. */
+	assert_int_equal(vhu_iotlb_update(g.setup.iotlb, GUEST_DATA + 20 * PAGE, 2 * PAGE,
+					  GUEST_UADDR, RW),
+			 0);
+	guest_offer_one(&g, 7, GUEST_DATA + 21 * PAGE, 8, 0);
+	first = pop(&g);
+	assert_non_null(first);
+	assert_false(uses_page(&g, GUEST_DATA + 20 * PAGE));
+	assert_true(uses_page(&g, GUEST_DATA + 21 * PAGE));
+	vhu_virtqueue_push(&g.q, first, 0);
 	/* Where the table has lost something, nobody knows. */
 	g.setup.iotlb->evicted = true;
 	assert_true(uses_page(&g, GUEST_DATA));
