@@ -72,30 +72,35 @@ void check_tap_begin(const struct check_report *report, FILE *out)
 	fflush(out);
 }
 
-/* One line as a YAML scalar; several as a block. */
+/* As a YAML scalar. */
+static void put_quoted(FILE *out, const char *before, const char *text, size_t len)
+{
+	fprintf(out, "%s'", before);
+	for (size_t i = 0; i < len; i++) {
+		put_text(out, &text[i], 1);
+		if (text[i] == '\'')
+			fputc('\'', out);
+	}
+	fputs("'\n", out);
+}
+
+/* One line as a scalar; several as a list, since TAP's own readers of YAML know no other way. */
 static void print_field(FILE *out, const char *name, const char *text)
 {
 	if (!*text)
 		return;
-	if (strchr(text, '\n')) {
-		fprintf(out, "  %s: |2\n", name); /* 2: the first line may begin with spaces */
-		while (*text) {
-			size_t len = strcspn(text, "\n");
-
-			fputs("    ", out);
-			put_text(out, text, len);
-			fputc('\n', out);
-			text += len + (text[len] == '\n');
-		}
+	fprintf(out, "  %s:", name);
+	if (!strchr(text, '\n')) {
+		put_quoted(out, " ", text, strlen(text));
 		return;
 	}
-	fprintf(out, "  %s: '", name);
-	for (; *text; text++) {
-		put_text(out, text, 1);
-		if (*text == '\'')
-			fputc('\'', out);
+	fputc('\n', out);
+	while (*text) {
+		size_t len = strcspn(text, "\n");
+
+		put_quoted(out, "    - ", text, len);
+		text += len + (text[len] == '\n');
 	}
-	fputs("'\n", out);
 }
 
 /* Whole lines from the end of what the back-end said. */
