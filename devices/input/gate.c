@@ -158,11 +158,18 @@ static void take_resync(struct vhu_input_sink *sink, const struct vhu_input_stat
 	gate->next->resync(gate->next, state);
 }
 
+static size_t tell_backlog(struct vhu_input_sink *sink)
+{
+	struct vhu_input_gate *gate = container_of(sink, struct vhu_input_gate, sink);
+
+	return gate->open ? gate->next->backlog(gate->next) : 0;
+}
+
 void vhu_input_gate_init(struct vhu_input_gate *gate, const struct vhu_input_options *options,
 			 struct vhu_input_source *source, struct vhu_input_sink *next)
 {
 	memset(gate, 0, sizeof(*gate));
-	gate->sink = (struct vhu_input_sink){ .packet = take_packet, .resync = take_resync };
+	gate->sink = (struct vhu_input_sink){ take_packet, take_resync, tell_backlog };
 	gate->next = next;
 	gate->source = source;
 	gate->policy = options->grab;

@@ -28,6 +28,8 @@ struct vhu_input_sink {
 		       uint64_t time_ns);
 	/* Something happened unseen (the device has gone, or is back); this is how things are. */
 	void (*resync)(struct vhu_input_sink *sink, const struct vhu_input_state *state);
+	/* Events that the guest has not taken yet: a source that can wait does. */
+	size_t (*backlog)(struct vhu_input_sink *sink);
 };
 
 struct vhu_input_source;
@@ -54,7 +56,9 @@ struct vhu_input_source_ops {
 	void (*write)(struct vhu_input_source *source, const struct vhu_input_event *event);
 	/* Optional. A driver listens from now on, or no longer does. */
 	void (*listened)(struct vhu_input_source *source, bool on);
-	/* The last call; the worker has ended or never ran. */
+	/* Optional. What waits to be told begins. */
+	void (*begin)(struct vhu_input_source *source);
+	/* The last call; the worker has ended or never ran. The loop is gone, and what it had. */
 	void (*close)(struct vhu_input_source *source);
 };
 

@@ -33,12 +33,13 @@ static bool is_of_contact(unsigned code)
 static void apply_abs(struct vhu_input_state *state, const struct vhu_input_event *event)
 {
 	if (event->code == ABS_MT_SLOT) {
-		/* As Linux does: what is no slot changes nothing. */
-		if (event->value >= 0 && event->value < VHU_INPUT_SLOTS_MAX)
-			state->slot = (unsigned)event->value;
+		bool is_slot = event->value >= 0 && event->value < VHU_INPUT_SLOTS_MAX;
+
+		state->slot = is_slot ? (unsigned)event->value : VHU_INPUT_NO_SLOT;
 	} else if (is_of_contact(event->code)) {
-		state->contacts[state->slot].values[event->code - VHU_INPUT_MT_FIRST] =
-			event->value;
+		if (state->slot != VHU_INPUT_NO_SLOT)
+			state->contacts[state->slot].values[event->code - VHU_INPUT_MT_FIRST] =
+				event->value;
 	} else if (event->code < ABS_CNT) {
 		state->abs[event->code] = event->value;
 	}
@@ -126,7 +127,7 @@ static void repair_contacts(struct repair *repair, const struct vhu_input_state 
 		repair_contact(repair, &from->contacts[i], &to->contacts[i]);
 		slot = i;
 	}
-	if (slot != to->slot)
+	if (slot != to->slot && to->slot != VHU_INPUT_NO_SLOT)
 		add(repair, EV_ABS, ABS_MT_SLOT, (int32_t)to->slot);
 }
 

@@ -17,6 +17,7 @@
 #define VHU_INPUT_MT_FIRST ABS_MT_TOUCH_MAJOR
 #define VHU_INPUT_MT_CODES (ABS_MT_TOOL_Y - ABS_MT_TOUCH_MAJOR + 1)
 #define VHU_INPUT_SLOTS_MAX 64
+#define VHU_INPUT_NO_SLOT VHU_INPUT_SLOTS_MAX /* one beyond: its events count for nothing */
 
 struct vhu_input_event {
 	uint16_t type;

@@ -66,10 +66,11 @@ static const struct repair_case repair_cases[] = {
 	  { ABS(ABS_MT_SLOT, 63), ABS(ABS_MT_TRACKING_ID, 4), ABS(ABS_MT_SLOT, 1), SYN },
 	  { ABS(ABS_MT_SLOT, 0), ABS(ABS_MT_TRACKING_ID, -1), ABS(ABS_MT_SLOT, 63),
 	    ABS(ABS_MT_TRACKING_ID, 4), ABS(ABS_MT_SLOT, 1), SYN } },
-	{ "what is no slot changes nothing",
-	  { ABS(ABS_MT_SLOT, 3), ABS(ABS_MT_SLOT, 64), ABS(ABS_MT_SLOT, -1), SYN },
+	{ "a slot too many",
+	  { ABS(ABS_MT_SLOT, 64), ABS(ABS_MT_TRACKING_ID, 5), SYN },
 	  { ABS(ABS_MT_SLOT, 3), SYN },
-	  { { 0 } } },
+	  { ABS(ABS_MT_SLOT, 3), SYN } },
+	{ "towards it", { SYN }, { ABS(ABS_MT_SLOT, -1), SYN }, { { 0 } } },
 	{ "what is out of range",
 	  { KEY(KEY_CNT, 1),
 	    ABS(ABS_CNT, 1),
@@ -142,6 +143,8 @@ static void a_repair_leads_there(void **unused)
 		n = vhu_input_state_repair(&from, &to, repair);
 		assert_true(n <= VHU_INPUT_REPAIR_MAX);
 		apply_all(&from, repair, n);
+		if (to.slot == VHU_INPUT_NO_SLOT)
+			to.slot = from.slot;
 		assert_memory_equal(&from, &to, sizeof(to));
 	}
 	for (unsigned i = 0; i < VHU_INPUT_SLOTS_MAX; i++)

@@ -537,6 +537,21 @@ static void a_last_word(void **state)
 	rig_stop(&rig);
 }
 
+static int push_all_slowly(struct vhu_device *device, unsigned event_id, uint32_t epoll_events,
+			   unsigned worker_idx)
+{
+	struct vhu_vring *vring = vhu_device_vring(device, event_id);
+	struct vhu_chain *chain;
+
+	(void)epoll_events;
+	(void)worker_idx;
+	while ((chain = vhu_vring_pop(vring))) {
+		vhu_vring_push(vring, chain, 0);
+		usleep(20000);
+	}
+	return 0;
+}
+
 /* Requests of one pass that belong together. */
 static void one_call_a_pass(void **state)
 {
@@ -547,9 +562,9 @@ static void one_call_a_pass(void **state)
 
 	(void)state;
 	ops.calls_once = true;
+	ops.handle_event = push_all_slowly;
 	rig_start(&rig, &ops);
 	rig_bring_up(&rig);
-	atomic_store(&rig.device->slow, true);
 	buffer = vhu_guest_alloc(&rig.frontend.guest, 8, 8);
 	for (unsigned i = 0; i < 10; i++)
 		assert_true(vhu_driver_add(driver, &buffer, 0, 1, i) >= 0);
