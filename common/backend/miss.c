@@ -57,12 +57,6 @@ static void unpark(struct vhu_vring *vring)
 	vhu_vring_set_active(vring, vring->on);
 }
 
-static void give_up(struct vhu_vring *vring, const char *why)
-{
-	vring->asked.access = 0;
-	vhu_vring_break(vring, why);
-}
-
 /*
  * Does another ring of this worker wait for the same page? An answer that comes when the guest has
  * taken the page back is a fault in its IOMMU's log: nothing is asked for twice.
@@ -83,17 +77,14 @@ static bool is_asked_for(const struct vhu_vring *vring)
 	return false;
 }
 
+/* A channel that is closed may be followed by another one soon, and then it is asked for there. */
 static void ask(struct vhu_vring *vring)
 {
 	int r = is_asked_for(vring) ? 0 : tell_front_end(vring, VHU_IOTLB_MISS);
 
-	if (r < 0 && r != -EAGAIN) {
-		give_up(vring, "the front-end has no channel to be asked for addresses on");
-		return;
-	}
 	vring->asked_sent = r == 0;
 	vhu_source_set_timer(vring->asked_timer,
-			     r == 0 ? vring->worker->miss_patience_ns : RETRY_NS);
+			     r == -EAGAIN ? RETRY_NS : vring->worker->miss_patience_ns);
 }
 
 /* What was asked for on the old one may never have been read. */
@@ -113,10 +104,12 @@ static void waited(void *data, uint32_t events)
 	struct vhu_vring *vring = data;
 
 	(void)events;
-	if (vhu_now_ns() >= vring->asked_until_ns)
-		give_up(vring, "the front-end does not answer an IOTLB miss");
-	else
+	if (vhu_now_ns() < vring->asked_until_ns) {
 		ask(vring);
+		return;
+	}
+	vring->asked.access = 0;
+	vhu_vring_break(vring, "the front-end does not answer an IOTLB miss");
 }
 
 void vhu_vring_park(struct vhu_vring *vring)

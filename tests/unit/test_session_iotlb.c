@@ -226,7 +226,10 @@ static void the_channel_goes(void **state)
 	struct vhu_driver_used used;
 
 	(void)state;
-	iommu_bring_up(false);
+	iommu_start(false);
+	iommu_set_patience(NS_PER_SEC);
+	iommu_negotiate(VHU_FRONTEND_PROTOCOL_FEATURES);
+	iommu_start_rings();
 	iommu_echo(0);
 	iommu_echo(1);
 	close(iommu_rig.frontend.channel_fd);

@@ -111,6 +111,24 @@ static void a_page_is_asked_for_once_a_channel(void **state)
 	rig_stop(&iommu_rig);
 }
 
+/* The old one is closed, and the worker has yet to learn of the new one. */
+static void a_miss_while_the_channel_changes(void **state)
+{
+	struct vhu_guest_buffer buffers[2];
+
+	(void)state;
+	iommu_bring_up(false);
+	iommu_echo(0);
+	iommu_alloc(buffers, PAGE);
+	atomic_store(&iommu_rig.device->slow, true);
+	iommu_add(0, buffers);
+	rig_wait_for(&iommu_rig.device->n_inside, 1);
+	atomic_store(&iommu_rig.device->slow, false);
+	assert_int_equal(vhu_frontend_open_channel(&iommu_rig.frontend), 0);
+	assert_int_equal(iommu_serve_until_used(&iommu_rig.driver[0]).len, 32);
+	rig_stop(&iommu_rig);
+}
+
 /* The ring is broken and says so; another one and the next start are as good as ever. */
 static void a_miss_that_is_never_answered(void **state)
 {
@@ -318,6 +336,7 @@ int main(void)
 		cmocka_unit_test(misses_are_answered_late_to_two_workers),
 		cmocka_unit_test(a_page_is_asked_for_once),
 		cmocka_unit_test(a_page_is_asked_for_once_a_channel),
+		cmocka_unit_test(a_miss_while_the_channel_changes),
 		cmocka_unit_test(a_miss_that_is_never_answered),
 		cmocka_unit_test(access_that_fails_is_told),
 		cmocka_unit_test(one_worker_asks_for_a_page_in_two_ways),
