@@ -205,7 +205,10 @@ static void two_ways_of_access_to_a_page(bool both_workers)
 		iommu_echo(q);
 		iommu_alloc(buffers[q], PAGE);
 	}
+	/* Other bytes: two workers touch them at once. */
 	buffers[1][1] = buffers[0][0];
+	buffers[1][1].gpa += PAGE / 2;
+	buffers[1][1].host = (char *)buffers[1][1].host + PAGE / 2;
 	assert_int_equal(iommu_update(buffers[1][0].gpa, PAGE, R), 0);
 	for (unsigned q = 0; q < RIG_QUEUES; q++)
 		iommu_add(q, buffers[q]);
