@@ -137,7 +137,6 @@ static void finish_held(struct rig_device *d, unsigned queue)
 			vhu_vring_unpop(vring, d->held[queue][--n]);
 	for (unsigned i = 0; i < n; i++)
 		finish_request(vring, d->held[queue][i]);
-	vhu_vring_notify(vring);
 }
 
 static void leave_held(struct rig_device *d, unsigned queue)
@@ -164,9 +163,12 @@ static int handle_event(struct vhu_device *device, unsigned event_id, uint32_t e
 		eventfd_t value;
 
 		eventfd_read(d->release_fd, &value);
-		for (unsigned q = 0; q < RIG_QUEUES; q++)
-			if (vhu_device_vring(device, q)->worker->index == worker_idx)
-				finish_held(d, q);
+		for (unsigned q = 0; q < RIG_QUEUES; q++) {
+			if (vhu_device_vring(device, q)->worker->index != worker_idx)
+				continue;
+			finish_held(d, q);
+			vhu_vring_notify(vhu_device_vring(device, q));
+		}
 		leave(device);
 		return 0;
 	}

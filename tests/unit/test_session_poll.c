@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Rings without kicks, and devices that have completions of their own to poll for. */
+/* Rings without kicks, a call more, and devices that have completions of their own to poll for. */
 
 #include <assert.h>
 #include <errno.h>
@@ -82,6 +82,26 @@ static void rings_without_kicks(void **state)
 		assert_int_equal(rig.driver[0].n_kicks, 0);
 		rig_stop(&rig);
 	}
+}
+
+/* Who served the ring before may have died between showing what it had done and the call. */
+static void a_ring_that_goes_on_is_called(void **state)
+{
+	struct vhu_device_ops ops = rig_ops();
+	struct vhu_driver *driver = &rig.driver[0];
+	uint64_t n_calls;
+
+	(void)state;
+	start_bits(&ops, 0);
+	start_ring(0);
+	rig_echo(&rig, 0);
+	assert_int_equal(vhu_driver_stop(driver), 0);
+	n_calls = vhu_driver_count_calls(driver);
+	assert_int_equal(vhu_driver_start(driver), 0);
+	for (unsigned i = 0; i < 5000 && vhu_driver_count_calls(driver) == n_calls; i++)
+		usleep(1000);
+	assert_int_equal(vhu_driver_count_calls(driver), n_calls + 1);
+	rig_stop(&rig);
 }
 
 /* Queue 0 always has more than its share; queue 1 is served. */
@@ -294,6 +314,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rings_without_kicks),
+		cmocka_unit_test(a_ring_that_goes_on_is_called),
 		cmocka_unit_test(a_ring_without_kicks_beside_a_busy_one),
 		cmocka_unit_test(nobody_turns_in_circles),
 		cmocka_unit_test(what_polling_finds),
