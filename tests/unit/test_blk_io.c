@@ -166,6 +166,35 @@ static void many_segments(void **state)
 	}
 }
 
+/* By system calls a write is durable by itself (RWF_DSYNC), by copying it is not. */
+static void what_is_durable_is_flushed(void **state)
+{
+	static const char *const engines[] = { "mmap", "sync" };
+	static char chunk[CHUNK];
+	struct iovec iov = { chunk, 512 };
+
+	(void)state;
+	for (size_t e = 0; e < ARRAY_SIZE(engines); e++) {
+		int fd = memory_file(CHUNK);
+		const uint64_t *done;
+		struct rig rig;
+
+		assert_int_equal(pwrite(fd, chunk, CHUNK, 0), CHUNK);
+		open_rig(&rig, engines[e], fd);
+		done = &rig.io->flush.done;
+		assert_int_equal(is_copied(&rig, 0), e == 0);
+		assert_int_equal(submit(&rig, VHU_BLK_WRITE, 0, 0, &iov, 1, 512), 0);
+		assert_int_equal(*done, 0);
+		assert_int_equal(submit(&rig, VHU_BLK_WRITE, VHU_BLK_DURABLE, 0, &iov, 1, 512), 0);
+		assert_int_equal(*done, e == 0);
+		assert_int_equal(no_data(&rig, VHU_BLK_ZERO, 0, 4096, 4096), 0);
+		assert_int_equal(*done, e == 0);
+		assert_int_equal(no_data(&rig, VHU_BLK_ZERO, VHU_BLK_DURABLE, 4096, 4096), 0);
+		assert_int_equal(*done, (e == 0) + 1);
+		close_rig(&rig);
+	}
+}
+
 /* Guest memory that has gone is told apart from a disk that fails. */
 static void memory_that_is_not_there(void **state)
 {
@@ -329,6 +358,7 @@ int main(void)
 		cmocka_unit_test(auto_takes_what_fits),
 		cmocka_unit_test(null_answers),
 		cmocka_unit_test(many_segments),
+		cmocka_unit_test(what_is_durable_is_flushed),
 		cmocka_unit_test(memory_that_is_not_there),
 		cmocka_unit_test(read_only_files),
 		cmocka_unit_test(flush_errors),
