@@ -414,7 +414,7 @@ static void memory_that_is_taken_away(struct check *check)
 	    vhu_guest_add_file(guest, gpa, bytes, fd, 0) < 0)
 		check_untried(check, "no memory");
 	open_ring(check);
-	last = &check->request.buffers[check->request.n_readable + check->request.n_writable - 1];
+	last = &check->request.buffers[check_n_buffers(&check->request) - 1];
 	last->gpa = gpa;
 	if (ftruncate(fd, 0) < 0)
 		check_untried(check, "the file cannot be truncated");

@@ -35,11 +35,8 @@ static void open_scene(struct check *check, struct scene *scene)
 /* Each buffer begins a page. */
 static void open_ring(struct check *check, struct scene *scene)
 {
-	struct check_request *request = &check->request;
-
 	open_scene(check, scene);
-	for (unsigned i = 0; i < request->n_readable + request->n_writable; i++)
-		request->buffers[i] = check_alloc(check, request->buffers[i].len, PAGE);
+	check_spread_request(check);
 	check_start_ring(check, &check->ring);
 }
 
@@ -80,7 +77,7 @@ static void map_elsewhere(struct scene *scene, uint8_t readable_perm, uint8_t wr
 	struct check *check = scene->check;
 	struct check_request *request = &check->request;
 
-	for (unsigned i = 0; i < request->n_readable + request->n_writable; i++) {
+	for (unsigned i = 0; i < check_n_buffers(request); i++) {
 		struct vhu_guest_buffer *buffer = &request->buffers[i];
 		uint64_t iova = ELSEWHERE + i * 0x100000ull;
 		uint64_t size = (buffer->len + PAGE - 1) / PAGE * PAGE;
@@ -201,7 +198,7 @@ static void neighbours_need_not_be_neighbours(struct check *check)
 
 	open_ring(check, &scene);
 	expect_served(check, &check->ring);
-	for (unsigned i = request->n_readable; i < request->n_readable + request->n_writable; i++)
+	for (unsigned i = request->n_readable; i < check_n_buffers(request); i++)
 		if (request->buffers[i].len >= 64)
 			scatter(&scene, &request->buffers[i], ELSEWHERE + i * 0x100000ull);
 }

@@ -36,9 +36,7 @@ static void set_logging(struct check *check, bool on)
 static void open_log(struct check *check, struct vhu_frontend_log *log, uint64_t offset)
 {
 	check_ring(check, CHECK_FEATURES, PROTOCOL);
-	for (unsigned i = 0; i < check->request.n_readable + check->request.n_writable; i++)
-		check->request.buffers[i] = check_alloc(check, check->request.buffers[i].len, PAGE);
-	check_alloc(check, PAGE, PAGE);
+	check_spread_request(check);
 	expect_served(check, &check->ring);
 	if (vhu_frontend_log_init(log, &check->frontend.guest, LOG_BYTES, offset) < 0)
 		check_untried(check, "no memory");

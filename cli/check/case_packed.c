@@ -162,7 +162,7 @@ static struct vring_packed_desc *add_by_table(struct check *check)
 	struct vhu_driver *ring = &check->ring;
 	const struct check_request *request = &check->request;
 	struct vhu_guest_buffer buffers[CHECK_BUFFERS + 1] = { { 0 } };
-	unsigned n = request->n_readable + request->n_writable;
+	unsigned n = check_n_buffers(request);
 	int head;
 
 	check->device->fill(&check->request);
@@ -183,7 +183,7 @@ static void other_flags_in_a_table_are_ignored(struct check *check)
 	unsigned n;
 
 	open_ring(check, 0);
-	n = check->request.n_readable + check->request.n_writable;
+	n = check_n_buffers(&check->request);
 	for (unsigned round = 0; round < 4; round++) {
 		struct vring_packed_desc *table = add_by_table(check);
 

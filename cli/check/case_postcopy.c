@@ -6,7 +6,7 @@
 #include "cli/check/check.h"
 #include "common/frontend/postcopy.h"
 
-#define PAGE 4096u
+#define PAGE CHECK_PAGE
 #define SLOTS VHU_BIT(VHU_PROTOCOL_F_CONFIGURE_MEM_SLOTS)
 #define PROTOCOL (CHECK_PROTOCOL | VHU_BIT(VHU_PROTOCOL_F_PAGEFAULT))
 

@@ -40,7 +40,7 @@ static struct pieces cut(const struct check_request *request, uint32_t max)
 	struct pieces pieces = { .n_readable = 0 };
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < request->n_readable + request->n_writable; i++) {
+	for (unsigned i = 0; i < check_n_buffers(request); i++) {
 		struct vhu_guest_buffer rest = request->buffers[i];
 		/* A long one is a few small pieces and a large one. */
 		unsigned most = rest.len > max * 4 ? 3 : PIECES;
@@ -64,7 +64,7 @@ static struct pieces cut(const struct check_request *request, uint32_t max)
 /* As drivers make it, whole; but a request of one buffer is cut in two, for the sake of a table. */
 static struct pieces for_a_table(const struct check_request *request)
 {
-	bool single = request->n_readable + request->n_writable == 1;
+	bool single = check_n_buffers(request) == 1;
 
 	return cut(request, single ? request->buffers[0].len / 2 : UINT32_MAX / 4);
 }
@@ -140,8 +140,7 @@ static void any_alignment(struct check *check)
 {
 	open_ring(check, 0);
 	for (unsigned shift = 1; shift < 16; shift += 2) {
-		for (unsigned i = 0; i < check->request.n_readable + check->request.n_writable;
-		     i++) {
+		for (unsigned i = 0; i < check_n_buffers(&check->request); i++) {
 			struct vhu_guest_buffer *buffer = &check->request.buffers[i];
 			uint32_t len = buffer->len;
 
@@ -164,7 +163,7 @@ static void descriptors_in_any_order(struct check *check)
 	open_ring(check, 0);
 	check->ring.indirect = false;
 	desc = check->ring.split.vring.desc;
-	n = request->n_readable + request->n_writable;
+	n = check_n_buffers(request);
 	for (unsigned round = 0; round < 8; round++) {
 		/* Each but the head is moved to the far end of the table, backwards. */
 		uint16_t at = check_add(check, &check->ring);
@@ -265,7 +264,7 @@ static void nothing_beyond_the_buffers(struct check *check)
 	unsigned n;
 
 	open_ring(check, 0);
-	n = check->request.n_readable + check->request.n_writable;
+	n = check_n_buffers(&check->request);
 	for (unsigned i = 0; i < n; i++) {
 		struct vhu_guest_buffer *buffer = &check->request.buffers[i];
 		uint32_t len = buffer->len;

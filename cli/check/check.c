@@ -199,11 +199,19 @@ void check_make_request(struct check *check, struct check_request *request)
 
 	request->n_readable = device->n_readable;
 	request->n_writable = device->n_writable;
-	for (unsigned i = 0; i < request->n_readable + request->n_writable; i++)
+	for (unsigned i = 0; i < check_n_buffers(request); i++)
 		request->buffers[i] = check_alloc(check, device->lengths[i]
 								 ? device->lengths[i]
 								 : check_block_size(check->facts),
 						  512);
+}
+
+void check_spread_request(struct check *check)
+{
+	for (unsigned i = 0; i < check_n_buffers(&check->request); i++)
+		check->request.buffers[i] =
+			check_alloc(check, check->request.buffers[i].len, CHECK_PAGE);
+	check_alloc(check, CHECK_PAGE, CHECK_PAGE);
 }
 
 void check_open_ring(struct check *check, struct vhu_driver *ring, uint32_t index,

@@ -18,6 +18,7 @@
 /* Of the usual ring, and of the guest's memory, which begins at guest address 0. */
 #define CHECK_RING_SIZE 64
 #define CHECK_MEMORY_BYTES (16ull << 20)
+#define CHECK_PAGE 4096u
 /* How long nothing may happen until we believe that nothing will. */
 #define CHECK_SILENCE_MS 150
 /* Between two looks at what nothing tells of, and how many looks there are until the time-out. */
@@ -84,6 +85,8 @@ void check_open_ring(struct check *check, struct vhu_driver *ring, uint32_t inde
 		     uint16_t size);
 void check_start_ring(struct check *check, struct vhu_driver *ring);
 void check_make_request(struct check *check, struct check_request *request);
+/* The harmless request's buffers elsewhere, each in pages of its own. */
+void check_spread_request(struct check *check);
 /* SET_VRING_ENABLE 0 and GET_VRING_BASE. */
 void check_stop_ring(struct check *check, struct vhu_driver *ring);
 /* Queue 0, where protocol features were negotiated: else they are all enabled for good. */

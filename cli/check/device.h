@@ -20,6 +20,11 @@ struct check_request {
 	unsigned n_readable, n_writable;
 };
 
+static inline unsigned check_n_buffers(const struct check_request *request)
+{
+	return request->n_readable + request->n_writable;
+}
+
 struct check_device {
 	const char *name;
 	uint64_t features; /* bits of the type that we take when they are offered */

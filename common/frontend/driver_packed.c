@@ -124,9 +124,7 @@ static uint16_t add(struct vhu_driver *driver, const struct vhu_guest_buffer *bu
 		return id;
 	}
 	for (unsigned i = 0; i < n; i++)
-		put(driver, &buffers[i], id,
-		    (uint16_t)((i >= n_readable ? VRING_DESC_F_WRITE : 0) |
-			       (i + 1 < n ? VRING_DESC_F_NEXT : 0)));
+		put(driver, &buffers[i], id, vhu_driver_flags(i, n_readable, n));
 	return id;
 }
 

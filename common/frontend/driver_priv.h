@@ -30,6 +30,13 @@ struct vhu_driver_layout {
 extern const struct vhu_driver_layout vhu_driver_split_layout;
 extern const struct vhu_driver_layout vhu_driver_packed_layout;
 
+/* Of the i-th descriptor of a list of n. */
+static inline uint16_t vhu_driver_flags(unsigned i, unsigned n_readable, unsigned n)
+{
+	return (uint16_t)((i >= n_readable ? VRING_DESC_F_WRITE : 0) |
+			  (i + 1 < n ? VRING_DESC_F_NEXT : 0));
+}
+
 /* A zeroed area in guest memory. */
 void *vhu_driver_alloc_area(struct vhu_driver *driver, uint32_t bytes, uint64_t *ret_gpa);
 /* The descriptor of a whole indirect table. */

@@ -70,12 +70,6 @@ static void write_desc(const struct vhu_driver *driver, struct vring_desc *desc,
 	desc->next = htole16(next);
 }
 
-static uint16_t flags_of(unsigned i, unsigned n_readable, unsigned n)
-{
-	return (uint16_t)((i >= n_readable ? VRING_DESC_F_WRITE : 0) |
-			  (i + 1 < n ? VRING_DESC_F_NEXT : 0));
-}
-
 static void write_indirect(struct vhu_driver *driver, const struct vhu_guest_buffer *buffers,
 			   unsigned n_readable, unsigned n)
 {
@@ -84,7 +78,7 @@ static void write_indirect(struct vhu_driver *driver, const struct vhu_guest_buf
 	struct vhu_guest_buffer whole = vhu_driver_table_buffer(driver, head, n);
 
 	for (unsigned i = 0; i < n; i++)
-		write_desc(driver, &table[i], &buffers[i], flags_of(i, n_readable, n),
+		write_desc(driver, &table[i], &buffers[i], vhu_driver_flags(i, n_readable, n),
 			   (uint16_t)(i + 1));
 	write_desc(driver, &driver->split.vring.desc[head], &whole, VRING_DESC_F_INDIRECT, 0);
 	driver->free_head = driver->slots[head].next;
@@ -99,7 +93,7 @@ static void write_direct(struct vhu_driver *driver, const struct vhu_guest_buffe
 		uint16_t next = driver->slots[at].next;
 
 		write_desc(driver, &driver->split.vring.desc[at], &buffers[i],
-			   flags_of(i, n_readable, n), i + 1 < n ? next : 0);
+			   vhu_driver_flags(i, n_readable, n), i + 1 < n ? next : 0);
 		at = next;
 	}
 	driver->free_head = at;
