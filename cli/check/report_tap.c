@@ -72,10 +72,10 @@ void check_tap_begin(const struct check_report *report, FILE *out)
 	fflush(out);
 }
 
-/* As a YAML scalar. */
-static void put_quoted(FILE *out, const char *before, const char *text, size_t len)
+/* As a YAML scalar, behind its key. */
+static void put_quoted(FILE *out, const char *text, size_t len)
 {
-	fprintf(out, "%s'", before);
+	fputs(" '", out);
 	for (size_t i = 0; i < len; i++) {
 		put_text(out, &text[i], 1);
 		if (text[i] == '\'')
@@ -84,21 +84,22 @@ static void put_quoted(FILE *out, const char *before, const char *text, size_t l
 	fputs("'\n", out);
 }
 
-/* One line as a scalar; several as a list, since TAP's own readers of YAML know no other way. */
+/* One line as a scalar; several by number, since TAP's readers of YAML know little of it. */
 static void print_field(FILE *out, const char *name, const char *text)
 {
 	if (!*text)
 		return;
 	fprintf(out, "  %s:", name);
 	if (!strchr(text, '\n')) {
-		put_quoted(out, " ", text, strlen(text));
+		put_quoted(out, text, strlen(text));
 		return;
 	}
 	fputc('\n', out);
-	while (*text) {
+	for (unsigned i = 1; *text; i++) {
 		size_t len = strcspn(text, "\n");
 
-		put_quoted(out, "    - ", text, len);
+		fprintf(out, "    %u:", i);
+		put_quoted(out, text, len);
 		text += len + (text[len] == '\n');
 	}
 }

@@ -28,7 +28,7 @@ RUNS = [
     ("setsid timeout 9 {bad} {{socket}} & sleep 0.1", "FRM-01", 3, "stay in the foreground"),
     # Colours, and a line that begins with spaces.
     ("printf '  \\033[1mbold\\033[m\\n' && exec " + BAD + "--break HOS-01", "HOS-01", 1,
-     "  output:\n    - '  ?[1mbold?[m'\n"),
+     "  output:\n    1: '  ?[1mbold?[m'\n"),
     (BAD + "--hostile silent", "FRM-01", 3, "no answer within 1 s"),
     (BAD + "--hostile close", "FRM-01", 3, "closed the connection"),
     (BAD + "--hostile exit", "FRM-01", 3, "ended with status 7"),
@@ -151,7 +151,7 @@ def harnessed(build, folder):
     """A harness understands what is said, also of a back-end that says odd things."""
     path = os.path.join(folder, "tap")
     _, output = vhu_check(build, "--only", "HOS-01,CFG-07,PRO-06", "--exec",
-                          "printf '  - a: b\\n\\t# \\001 \\377 it'\\''s\\n' && exec "
+                          "printf '  - a: b\\na: b: c\\n\\t# \\001 \\377 it'\\''s\\n\\n' && exec "
                           f"{build}/tests/conformance/bad_backend --break HOS-01 {{socket}}")
     with open(path, "w", encoding="utf-8") as file:
         file.write(output)
