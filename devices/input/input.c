@@ -34,6 +34,7 @@ struct vhu_input {
 	struct vhu_input_outbox outbox;
 	struct vhu_input_stats stats;
 	uint8_t select, subsel;
+	struct virtio_input_config shown; /* what the front-end has read last */
 	bool listening;	 /* the event queue is at work */
 	bool slot_known; /* of the contact whose events come */
 	struct vhu_log_limit log_limit;
@@ -65,31 +66,29 @@ static uint64_t input_features(struct vhu_device *device)
 	return 0;
 }
 
-static void get_answer(const struct vhu_input *input, struct virtio_input_config *ret_config)
-{
-	vhu_input_ident_answer(&input->ident, input->select, input->subsel, ret_config);
-}
-
 static int input_get_config(struct vhu_device *device, uint32_t offset, uint32_t size, uint8_t *buf)
 {
-	struct virtio_input_config config;
+	struct vhu_input *input = input_of(device);
+	struct virtio_input_config *config = &input->shown;
 
-	get_answer(input_of(device), &config);
-	if (offset < sizeof(config))
-		memcpy(buf, (char *)&config + offset, min_u64(size, sizeof(config) - offset));
+	vhu_input_ident_answer(&input->ident, input->select, input->subsel, config);
+	if (offset < sizeof(*config))
+		memcpy(buf, (char *)config + offset, min_u64(size, sizeof(*config) - offset));
 	return 0;
 }
 
-/* The first two bytes are the driver's (virtio 1.3, 5.8.4); the answer follows them at once. */
+/*
+ * The first two bytes are the driver's (virtio 1.3, 5.8.4). QEMU writes all of them, the others as
+ * it has read them last, be it before a reset.
+ */
 static int input_set_config(struct vhu_device *device, uint32_t offset, uint32_t size,
 			    const uint8_t *buf, uint32_t flags)
 {
 	struct vhu_input *input = input_of(device);
 	uint8_t select = input->select, subsel = input->subsel;
-	struct virtio_input_config config;
+	const uint8_t *shown = (uint8_t *)&input->shown;
 
 	(void)flags;
-	get_answer(input, &config);
 	for (uint32_t i = 0; i < size; i++) {
 		uint32_t at = offset + i;
 
@@ -97,7 +96,7 @@ static int input_set_config(struct vhu_device *device, uint32_t offset, uint32_t
 			select = buf[i];
 		else if (at == offsetof(struct virtio_input_config, subsel))
 			subsel = buf[i];
-		else if (buf[i] != (at < sizeof(config) ? ((uint8_t *)&config)[at] : 0))
+		else if (buf[i] != (at < sizeof(input->shown) ? shown[at] : 0))
 			return -EINVAL;
 	}
 	input->select = select;
@@ -240,8 +239,14 @@ static void input_reset_device(struct vhu_device *device)
 
 static void input_set_backend_req_fd(struct vhu_device *device, struct vhu_channel *channel)
 {
-	if (!channel) /* the session has ended */
-		vhu_input_gate_listen(&input_of(device)->gate, false);
+	struct vhu_input *input = input_of(device);
+
+	if (channel)
+		return;
+	/* The session has ended. */
+	vhu_input_gate_listen(&input->gate, false);
+	input->select = input->subsel = 0;
+	memset(&input->shown, 0, sizeof(input->shown));
 }
 
 static void input_destroy(struct vhu_device *device)

@@ -256,7 +256,7 @@ static const char *take_byte(struct client *client, char byte)
 	client->line[client->line_len] = '\0';
 	why = take_line(client);
 	client->line_len = 0;
-	client->line_number++;
+	client->line_number += !why;
 	return why;
 }
 

@@ -1,0 +1,139 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# Recordings, played to the driver of a real guest: its event devices are those of the recordings,
+# and every event comes out of them again. With queues of 4, split and packed; after a reload of
+# the driver and a reboot.
+
+. "$(dirname "$0")/lib.sh"
+. "$here/recordings.sh"
+
+guest_layers=input
+guest_programs=../../cli/vhu-input
+
+is_played()
+{
+	[ "$(grep -c 'has been played' "$dir/$1.log")" -ge "$2" ]
+}
+
+# One after the other: an emulated guest has 64 events of room for a reader that is late.
+play()
+{
+	local kind
+
+	for kind in "${kinds[@]}"; do
+		kill -USR2 "${backend_pid[$kind]}"
+		wait_for 60 is_played "$kind" "$1" || return 1
+	done
+}
+
+# What the guest printed between two lines.
+printed()
+{
+	tr -d '\r' <"$dir/result" | sed -n "/^begin $1\$/,/^end $1\$/p" | sed '1d; $d'
+}
+
+check_seen()
+{
+	local round=$1 kind=$2
+
+	printed "$round $kind" >"$dir/$kind.seen"
+	check "$round: $kind: name, ids, properties, codes, axes" \
+		diff <(what_it_is "$dir/$kind.rec") <(what_it_is "$dir/$kind.seen")
+	check "$round: $kind: every event" \
+		diff <(what_it_did "$dir/$kind.rec") <(what_it_did "$dir/$kind.seen")
+}
+
+# run LAYOUT PROPERTIES
+run()
+{
+	local layout=$1 properties=$2 devices=() kind round
+
+	for kind in "${kinds[@]}"; do
+		backend_start "$kind" cli/vhu-input --replay "$dir/$kind.rec" --replay-wait
+		devices+=(-chardev "socket,id=$kind,path=$dir/$kind.sock"
+			-device "vhost-user-input-pci,chardev=$kind$properties")
+	done
+	guest_start "${devices[@]}" <<'END'
+kinds="keyboard mouse touch tablet pointer switch"
+driver=/sys/bus/virtio/drivers/virtio_input
+
+node_of()
+{
+	grep -lx "Replayed $1" /sys/class/input/event*/device/name |
+		sed 's|.*/\(event[0-9]*\)/.*|/dev/input/\1|'
+}
+
+has_all()
+{
+	[ "$(grep -lx 'Replayed .*' /sys/class/input/event*/device/name | wc -l)" -eq 6 ]
+}
+
+all_record()
+{
+	[ "$(grep -c 'recording' /tmp/record.log)" -eq 6 ]
+}
+
+is_over()
+{
+	grep -q '^E: .* 0005 0001 0$' /tmp/switch 2>/dev/null
+}
+
+# record ROUND: all devices, while the host plays.
+record()
+{
+	local kind pids=
+
+	check "$1: six devices" wait_for 20 has_all
+	: >/tmp/record.log
+	for kind in $kinds; do
+		/test/vhu-input --record "/tmp/$kind" --device "$(node_of $kind)" \
+			2>>/tmp/record.log &
+		pids="$pids $!"
+	done
+	check "$1: they are read" wait_for 30 all_record || cat /tmp/record.log
+	echo "ready $1"
+	check "$1: the last event" wait_for 60 is_over
+	kill $pids
+	wait
+	for kind in $kinds; do
+		echo "begin $1 $kind"
+		cat /tmp/$kind
+		echo "end $1 $kind"
+	done
+}
+
+modprobe evdev
+modprobe virtio_input
+report packed "$(cut -c 35 /sys/bus/virtio/devices/virtio0/features)"
+record boot
+devices=$(basename -a $driver/virtio*)
+for device in $devices; do
+	echo "$device" >$driver/unbind
+done
+check "the driver lets go of all" fails has_all
+for device in $devices; do
+	echo "$device" >$driver/bind
+done
+record reload
+END
+	for round in boot reload; do
+		guest_wait_line "ready $round"
+		check "$layout: $round: played" play $([ $round = reload ] && echo 2 || echo 1)
+	done
+	guest_wait
+	check_equal "$layout: packed" "$(guest_report packed)" "$3"
+	for round in boot reload; do
+		for kind in "${kinds[@]}"; do
+			check_seen "$round" "$kind"
+		done
+	done
+	for kind in "${kinds[@]}"; do
+		backend_stop "$kind"
+	done
+}
+
+make_recordings
+run packed ,packed=on 1
+run split ,packed=off 0
+finish_test
