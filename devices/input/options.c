@@ -62,7 +62,7 @@ static bool wait_for_what(options *o)
 
 static bool kinds_of_what(options *o)
 {
-	return o->kinds && (is_live(o) || o->replay);
+	return o->kinds && (o->replay || (is_live(o) && o->mode != VHU_INPUT_LIBINPUT));
 }
 
 static bool grab_of_what(options *o)
@@ -108,7 +108,8 @@ static const struct {
 	{ record_of_what, "--record takes the events of --evdev-path" },
 	{ mode_of_what, "--mode libinput is for --evdev-path and --seat" },
 	{ wait_for_what, "--wait-device is for --evdev-path" },
-	{ kinds_of_what, "--kind is for --seat and --stream; other devices are what they are" },
+	{ kinds_of_what, "--kind is for --seat, --stream and --mode libinput; other devices are "
+			 "what they are" },
 	{ grab_of_what, "--grab is for real devices; nobody else gets a replay or a stream" },
 	{ hotkey_of_what, "--hotkey is for --grab toggle" },
 	{ replay_of_what, "--replay-delay and --replay-wait are for --replay" },
