@@ -30,13 +30,11 @@ static struct vhu_seat_node *node_of(struct libinput_event *event)
 static void write_key(struct vhu_input_writer *writer, struct libinput_event *event)
 {
 	struct libinput_event_keyboard *key = libinput_event_get_keyboard_event(event);
-	bool down = libinput_event_keyboard_get_key_state(key) == LIBINPUT_KEY_STATE_PRESSED;
 
-	/* Two keyboards may have the same key down. */
-	if (libinput_event_keyboard_get_seat_key_count(key) == down)
-		vhu_input_writer_put(writer,
-				     libinput_event_keyboard_get_time_usec(key) * NS_PER_US,
-				     EV_KEY, (uint16_t)libinput_event_keyboard_get_key(key), down);
+	vhu_input_writer_key(writer, libinput_event_keyboard_get_time_usec(key) * NS_PER_US,
+			     libinput_event_keyboard_get_key(key),
+			     libinput_event_keyboard_get_key_state(key) ==
+				     LIBINPUT_KEY_STATE_PRESSED);
 }
 
 static uint64_t pointer_ns(struct libinput_event_pointer *pointer)
@@ -47,12 +45,11 @@ static uint64_t pointer_ns(struct libinput_event_pointer *pointer)
 static void write_button(struct vhu_input_writer *writer, struct libinput_event *event)
 {
 	struct libinput_event_pointer *pointer = libinput_event_get_pointer_event(event);
-	bool down = libinput_event_pointer_get_button_state(pointer) ==
-		    LIBINPUT_BUTTON_STATE_PRESSED;
 
-	if (libinput_event_pointer_get_seat_button_count(pointer) == down)
-		vhu_input_writer_put(writer, pointer_ns(pointer), EV_KEY,
-				     (uint16_t)libinput_event_pointer_get_button(pointer), down);
+	vhu_input_writer_key(writer, pointer_ns(pointer),
+			     libinput_event_pointer_get_button(pointer),
+			     libinput_event_pointer_get_button_state(pointer) ==
+				     LIBINPUT_BUTTON_STATE_PRESSED);
 }
 
 /* The guest accelerates; but the units of a touchpad are its own, and libinput's are a mouse's. */
@@ -251,7 +248,7 @@ static void write_proximity(struct vhu_input_writer *writer, struct libinput_eve
 	if (in)
 		write_tool_axes(writer, event);
 	if (type < ARRAY_SIZE(tool_codes) && tool_codes[type])
-		vhu_input_writer_put(writer, tool_ns(tool), EV_KEY, tool_codes[type], in);
+		vhu_input_writer_key(writer, tool_ns(tool), tool_codes[type], in);
 }
 
 static void write_tip(struct vhu_input_writer *writer, struct libinput_event *event)
@@ -259,7 +256,7 @@ static void write_tip(struct vhu_input_writer *writer, struct libinput_event *ev
 	struct libinput_event_tablet_tool *tool = libinput_event_get_tablet_tool_event(event);
 
 	write_tool_axes(writer, event);
-	vhu_input_writer_put(writer, tool_ns(tool), EV_KEY, BTN_TOUCH,
+	vhu_input_writer_key(writer, tool_ns(tool), BTN_TOUCH,
 			     libinput_event_tablet_tool_get_tip_state(tool) ==
 				     LIBINPUT_TABLET_TOOL_TIP_DOWN);
 }
@@ -267,12 +264,10 @@ static void write_tip(struct vhu_input_writer *writer, struct libinput_event *ev
 static void write_tool_button(struct vhu_input_writer *writer, struct libinput_event *event)
 {
 	struct libinput_event_tablet_tool *tool = libinput_event_get_tablet_tool_event(event);
-	bool down = libinput_event_tablet_tool_get_button_state(tool) ==
-		    LIBINPUT_BUTTON_STATE_PRESSED;
 
-	if (libinput_event_tablet_tool_get_seat_button_count(tool) == down)
-		vhu_input_writer_put(writer, tool_ns(tool), EV_KEY,
-				     (uint16_t)libinput_event_tablet_tool_get_button(tool), down);
+	vhu_input_writer_key(writer, tool_ns(tool), libinput_event_tablet_tool_get_button(tool),
+			     libinput_event_tablet_tool_get_button_state(tool) ==
+				     LIBINPUT_BUTTON_STATE_PRESSED);
 }
 
 static uint64_t pad_ns(struct libinput_event_tablet_pad *pad)
@@ -286,7 +281,7 @@ static void write_pad_button(struct vhu_input_writer *writer, struct libinput_ev
 	unsigned number = libinput_event_tablet_pad_get_button_number(pad);
 
 	if (number < VHU_INPUT_PAD_BUTTONS)
-		vhu_input_writer_put(writer, pad_ns(pad), EV_KEY, vhu_input_pad_button(number),
+		vhu_input_writer_key(writer, pad_ns(pad), vhu_input_pad_button(number),
 				     libinput_event_tablet_pad_get_button_state(pad) ==
 					     LIBINPUT_BUTTON_STATE_PRESSED);
 }

@@ -54,6 +54,18 @@ void vhu_input_writer_put(struct vhu_input_writer *writer, uint64_t time_ns, uin
 	writer->events[writer->n++] = (struct vhu_input_event){ type, code, value };
 }
 
+void vhu_input_writer_key(struct vhu_input_writer *writer, uint64_t time_ns, uint32_t code,
+			  bool down)
+{
+	uint8_t *holders = &writer->holders[code % KEY_CNT];
+
+	if (code >= KEY_CNT || *holders == (down ? UINT8_MAX : 0))
+		return;
+	*holders += down ? 1 : -1;
+	if (*holders == down)
+		vhu_input_writer_put(writer, time_ns, EV_KEY, (uint16_t)code, down);
+}
+
 /* Adds to what is left of code; returns the whole part of it. */
 static int32_t carry(struct vhu_input_writer *writer, uint16_t code, double delta)
 {

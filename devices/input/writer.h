@@ -27,7 +27,8 @@ struct vhu_input_writer {
 
 	double rest[REL_CNT];	 /* what was no whole unit yet */
 	int32_t clicks[REL_CNT]; /* of wheels: what was no whole click yet, in parts of 120 */
-	bool touched;		 /* BTN_TOUCH */
+	uint8_t holders[KEY_CNT]; /* devices that have a key down */
+	bool touched;		  /* BTN_TOUCH */
 	uint32_t n_contacts;	 /* that ever began */
 	struct vhu_input_writer_contact {
 		bool down;
@@ -44,7 +45,10 @@ void vhu_input_writer_init(struct vhu_input_writer *writer, const struct vhu_inp
 					  const struct vhu_input_event *events, size_t n,
 					  uint64_t time_ns));
 
-/* Keys, switches, axes. */
+/* Two devices may have the same key down: it is up when both have let go. */
+void vhu_input_writer_key(struct vhu_input_writer *writer, uint64_t time_ns, uint32_t code,
+			  bool down);
+/* Switches, axes, and keys that only one device can have down. */
 void vhu_input_writer_put(struct vhu_input_writer *writer, uint64_t time_ns, uint16_t type,
 			  uint16_t code, int32_t value);
 void vhu_input_writer_motion(struct vhu_input_writer *writer, uint64_t time_ns, double dx,

@@ -92,6 +92,24 @@ static void a_key_changes_once_a_packet(void **state)
 	EXPECT(EVENT(EV_KEY, KEY_A, 1), SYN, EVENT(EV_KEY, KEY_A, 0), SYN);
 }
 
+static void the_last_holder_lets_go(void **state)
+{
+	(void)state;
+	begin(1u << VHU_INPUT_KEYBOARD);
+	/* It was held before we were there. */
+	vhu_input_writer_key(&world.writer, 1, KEY_A, false);
+	EXPECT_NOTHING();
+	vhu_input_writer_key(&world.writer, 2, KEY_A, true);
+	vhu_input_writer_key(&world.writer, 3, KEY_A, true);
+	EXPECT(EVENT(EV_KEY, KEY_A, 1), SYN);
+	vhu_input_writer_key(&world.writer, 4, KEY_A, false);
+	EXPECT_NOTHING();
+	vhu_input_writer_key(&world.writer, 5, KEY_A, false);
+	EXPECT(EVENT(EV_KEY, KEY_A, 0), SYN);
+	vhu_input_writer_key(&world.writer, 6, UINT32_MAX, true);
+	EXPECT_NOTHING();
+}
+
 static void what_it_has_not_is_left_out(void **state)
 {
 	(void)state;
@@ -233,6 +251,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_time_is_one_packet),
 		cmocka_unit_test(a_key_changes_once_a_packet),
+		cmocka_unit_test(the_last_holder_lets_go),
 		cmocka_unit_test(what_it_has_not_is_left_out),
 		cmocka_unit_test(fractions_are_carried),
 		cmocka_unit_test(nonsense_moves_nothing),
