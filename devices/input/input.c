@@ -123,13 +123,15 @@ static void write_event(struct vhu_input *input, const struct vhu_chain *chain,
 		.value = htole32((uint32_t)event->value),
 	};
 	struct vhu_iov_cursor writer;
-	uint64_t time_ns;
+	uint64_t time_ns, now_ns;
 
 	vhu_chain_writer(chain, &writer);
 	vhu_iov_write(&writer, &bytes, sizeof(bytes));
 	vhu_input_outbox_sent(&input->outbox, &time_ns);
-	if (time_ns)
-		vhu_input_stats_add_latency(&input->stats, vhu_now_ns() - time_ns);
+	if (!time_ns)
+		return;
+	now_ns = vhu_now_ns();
+	vhu_input_stats_add_latency(&input->stats, now_ns > time_ns ? now_ns - time_ns : 0);
 }
 
 /*

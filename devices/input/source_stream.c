@@ -52,7 +52,7 @@ struct stream {
 	int listen_fd;
 	dev_t dev;
 	ino_t ino;
-	struct vhu_source *patience;
+	struct vhu_source *listening, *patience;
 	struct client clients[CLIENTS_MAX];
 	struct vhu_log_limit log_limit;
 	struct vhu_input_event repair[VHU_INPUT_REPAIR_MAX];
@@ -275,6 +275,7 @@ static void patience_over(void *data, uint32_t events)
 	struct stream *stream = data;
 
 	(void)events;
+	vhu_source_set_events(stream->listening, EPOLLIN);
 	for (unsigned i = 0; i < CLIENTS_MAX; i++)
 		watch_client(&stream->clients[i]);
 }
@@ -319,8 +320,12 @@ static void client_comes(void *data, uint32_t events)
 	(void)events;
 	while (client < stream->clients + CLIENTS_MAX && client->fd >= 0)
 		client++;
-	if (fd < 0)
+	if (fd < 0) {
+		/* It is there still when the process has no fd left. */
+		vhu_source_set_events(stream->listening, 0);
+		vhu_source_set_timer(stream->patience, PATIENCE_NS);
 		return;
+	}
 	if (client == stream->clients + CLIENTS_MAX) {
 		static const char text[] = "too many clients\n";
 
@@ -338,7 +343,6 @@ static int stream_attach(struct vhu_input_source *source, struct vhu_loop *loop,
 			 struct vhu_input_sink *sink)
 {
 	struct stream *stream = stream_of(source);
-	struct vhu_source *listening;
 	int r;
 
 	source->loop = loop;
@@ -346,7 +350,7 @@ static int stream_attach(struct vhu_input_source *source, struct vhu_loop *loop,
 	r = vhu_loop_add_timer(loop, patience_over, stream, &stream->patience);
 	if (r == 0)
 		r = vhu_loop_add_fd(loop, stream->listen_fd, EPOLLIN, client_comes, stream,
-				    &listening);
+				    &stream->listening);
 	return r;
 }
 
