@@ -18,6 +18,7 @@ struct vhu_evdev {
 	int fd;
 	bool syncing; /* libevdev tells what the kernel dropped */
 	bool grabbed;
+	struct vhu_log_limit log_limit;
 	/* As they were before. */
 	uint8_t leds[(LED_CNT + 7) / 8], sounds[(SND_CNT + 7) / 8];
 	unsigned repeat[REP_CNT];
@@ -176,6 +177,10 @@ int vhu_evdev_next(struct vhu_evdev *evdev, struct vhu_input_event *ret_event,
 							 LIBEVDEV_READ_FLAG_NORMAL,
 					&event);
 		if (r == LIBEVDEV_READ_STATUS_SYNC && !evdev->syncing) {
+			vhu_log_limited(&evdev->log_limit, VHU_LOG_INFO,
+					"%s: the kernel had no room for some events, and dropped "
+					"them; what is pressed is made good",
+					libevdev_get_name(evdev->dev));
 			evdev->syncing = true;
 			r = -EINTR;
 		}

@@ -28,20 +28,14 @@ struct recorder {
 
 static void write_bits(FILE *file, const char *label, const uint8_t *bits, size_t n)
 {
+	while (n > 1 && !bits[n - 1])
+		n--;
 	for (size_t i = 0; i < n; i += BYTES_A_LINE) {
 		fprintf(file, "%s", label);
 		for (size_t j = i; j < i + BYTES_A_LINE; j++)
 			fprintf(file, " %02x", j < n ? bits[j] : 0);
 		fputc('\n', file);
 	}
-}
-
-static bool any_bit(const uint8_t *bits, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (bits[i])
-			return true;
-	return false;
 }
 
 static void write_ident(FILE *file, const struct vhu_input_ident *ident)
@@ -54,8 +48,9 @@ static void write_ident(FILE *file, const struct vhu_input_ident *ident)
 		ident->ids.product, ident->ids.version);
 	write_bits(file, "P:", ident->props, sizeof(ident->props));
 	for (unsigned type = EV_KEY; type < EV_CNT; type++)
-		if (any_bit(ident->codes[type], sizeof(ident->codes[type])))
-			types[type / 8] |= (uint8_t)(1u << type % 8);
+		for (unsigned code = 0; code < KEY_CNT; code++)
+			if (vhu_input_ident_has(ident, type, code))
+				types[type / 8] |= (uint8_t)(1u << type % 8);
 	write_bits(file, "B: 00", types, sizeof(types));
 	for (unsigned type = EV_KEY; type < EV_CNT; type++) {
 		snprintf(label, sizeof(label), "B: %02x", type);
@@ -96,7 +91,8 @@ static void write_resync(struct vhu_input_sink *sink, const struct vhu_input_sta
 	struct recorder *recorder = container_of(sink, struct recorder, sink);
 	size_t n = vhu_input_state_repair(&recorder->state, state, recorder->repair);
 
-	write_packet(sink, recorder->repair, n, vhu_now_ns());
+	if (n)
+		write_packet(sink, recorder->repair, n, vhu_now_ns());
 }
 
 static void on_signal(void *data, uint32_t events)

@@ -43,8 +43,8 @@ static void lose(struct evdev_source *s, int why)
 {
 	int r;
 
-	vhu_info("%s: unplugged (%s); the guest keeps the device, and all its keys are up",
-		 s->label, strerror(-why));
+	vhu_info("%s: unplugged (%s); all its keys are up, and it may come back", s->label,
+		 strerror(-why));
 	vhu_source_remove(s->fd_source);
 	s->fd_source = NULL;
 	vhu_evdev_free(s->evdev);

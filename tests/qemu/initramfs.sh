@@ -15,7 +15,7 @@ PATH=$PATH:/usr/sbin:/sbin
 base_programs="blkdiscard fstrim lsblk mkfs.ext4 e2fsck resize2fs mkfs.xfs xfs_repair"
 base_modules="virtio_pci virtio_blk virtio_iommu virtio_rng crc32c_generic ext4 xfs"
 fio_programs="fio"
-input_programs="udevadm"
+input_programs="udevadm chrt"
 input_modules="uinput evdev virtio_pci virtio_input"
 input_rules="50-udev-default 60-input-id 60-persistent-input 71-seat 73-seat-late"
 

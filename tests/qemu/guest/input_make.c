@@ -7,6 +7,7 @@
  *	hold		6 keys or 3 contacts go down and stay
  *	event T C V	this one (0 0 0 ends the packet)
  *	tally FILE	what was played so far, see input_tally.h
+ *	forget		that it was
  *
  * At the end of input the device is unplugged. LEDs that are lit are told of: "led CODE VALUE".
  */
@@ -302,6 +303,8 @@ static void obey(const struct kind *kind, const char *line)
 		add(a, b, c);
 	} else if (sscanf(line, "tally %63s", path) == 1) {
 		tally_write(&tally, path);
+	} else if (!strcmp(line, "forget\n")) {
+		tally_forget(&tally);
 	} else {
 		errno = EINVAL;
 		fail(line);

@@ -99,6 +99,14 @@ void tally_event(struct tally *tally, unsigned type, unsigned code, int32_t valu
 	}
 }
 
+void tally_forget(struct tally *tally)
+{
+	tally->keys = tally->switches = tally->contacts = (struct tally_line){ 0 };
+	memset(tally->rel, 0, sizeof(tally->rel));
+	tally->events = tally->packets = tally->torn = 0;
+	tally->longest = tally->most_released = 0;
+}
+
 static void write_line(FILE *file, const char *name, const struct tally_line *line)
 {
 	fprintf(file, "%s %" PRIu64 " %016" PRIx64 "\n", name, line->n, line->hash);

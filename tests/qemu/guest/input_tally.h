@@ -37,6 +37,8 @@ struct tally {
 };
 
 void tally_event(struct tally *tally, unsigned type, unsigned code, int32_t value);
+/* All but the state. */
+void tally_forget(struct tally *tally);
 /* To the file, at once and as a whole. */
 void tally_write(const struct tally *tally, const char *path);
 
