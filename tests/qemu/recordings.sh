@@ -72,20 +72,20 @@ mouse()
 	done
 }
 
-# Ten contacts: packets of up to 52 events.
+# Ten contacts: packets of up to 53 events. A key changes in each, or they could be merged.
 touch_screen()
 {
 	local i slot event
 
 	description touch 0003 02
 	bits 00 8 0 1 3
-	bits 01 96 330
+	bits 01 96 325 330
 	bits 03 8 0 1 47 48 53 54 57 58
 	printf 'A: %s\n' "00 0 4095 0 15 12" "01 0 4095 0 0 13" "2f 0 9 0 0 0" "30 0 255 0 0 0" \
 		"35 0 4095 0 0 12" "36 0 4095 0 0 13" "39 0 65535 0 0 0" "3a 0 255 0 0 0"
 	for ((i = 1; i <= 15; i++)); do
 		event=()
-		for ((slot = 0; slot < 10; slot++)); do
+		for slot in 1 2 3 4 5 6 7 8 9 0; do
 			event+=("0003 002f $slot")
 			case $((i % 5)) in
 			1)	event+=("0003 0039 $((i * 10 + slot))") ;;
@@ -98,8 +98,10 @@ touch_screen()
 		1)	event+=("0001 014a 1") ;;
 		0)	event+=("0001 014a 0") ;;
 		esac
-		packet $((i * 15000)) "${event[@]}" "0003 0000 $((i * 11))" "0003 0001 $((i * 13))"
+		packet $((i * 15000)) "${event[@]}" "0003 0000 $((i * 11))" \
+			"0003 0001 $((i * 13))" "0001 0145 $((i % 2))"
 	done
+	packet 300000 "0001 0145 0"
 }
 
 tablet()
@@ -164,8 +166,9 @@ key()
 typing()
 {
 	local text=$1 us=0 i at
-	local rows=("qwertyuiop 16" "asdfghjkl 30" "zxcvbnm,./ 44" "1234567890-= 2" " 57")
+	local rows=("qwertyuiop 16" "asdfghjkl 30" "zxcvbnm,./ 44" "1234567890-= 2" "_ 57")
 
+	text=${text// /_}
 	for ((i = 0; i < ${#text}; i++)); do
 		for row in "${rows[@]}"; do
 			at=${row% *}
