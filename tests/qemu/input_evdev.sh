@@ -11,6 +11,7 @@ guest_layers=input
 guest_programs="input_make input_read ../../cli/vhu-input"
 # Who plays does not run away from who reads.
 guest_cpus=1
+[ -z "${VHU_LONG:-}" ] || guest_seconds=${VHU_GUEST_SECONDS:-1000}
 guest_parameters+=" long=${VHU_LONG:-0}"
 
 guest_run < <(cat "$here/guest/input.sh" - <<'END'
