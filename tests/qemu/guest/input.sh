@@ -79,11 +79,11 @@ serve_end()
 	rm -f "/tmp/$1.sock"
 }
 
-# read_start NAME RING DELAY_US [packed]: the driver of the device on /tmp/NAME.sock
+# read_start NAME RING DELAY_US [packed] [seat]: the driver of the device on /tmp/NAME.sock
 read_start()
 {
 	rm -f "/tmp/$1.read.out"
-	on_fifo "$1" read /test/input_read "/tmp/$1.sock" "$2" "$3" ${4:-}
+	on_fifo "$1" read /test/input_read "/tmp/$1.sock" $2 $3 ${4:-} ${5:-}
 	eval "read_$1=$!; read_holder_$1=$holder"
 	wait_for 30 grep -qs ready "/tmp/$1.read.out"
 	sleep 0.2 # its kick makes the device listen

@@ -149,7 +149,7 @@ static void play_tablet(void)
 	add_axes(1 + (int32_t)(step * 37 % TALLY_AXIS_MAX));
 	if (phase == 3 || phase == 12)
 		toggle(BTN_TOUCH);
-	add(EV_ABS, ABS_PRESSURE, phase >= 3 && phase < 12 ? 100 + (int32_t)step % 900 : 0);
+	add(EV_ABS, ABS_PRESSURE, phase >= 3 && phase < 12 ? 1000 + (int32_t)step % 900 : 0);
 	if (phase == 6 || phase == 9)
 		toggle(BTN_STYLUS);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * For guests: input_read SOCKET RING DELAY_US [packed] is the driver of the device at SOCKET, with
- * so many buffers, which it gives back in batches after a delay. It does what the lines of its
- * standard input say:
+ * For guests: input_read SOCKET RING DELAY_US [packed] [seat] is the driver of the device at
+ * SOCKET, with so many buffers, which it gives back in batches after a delay; seat: the axes are
+ * those of a seat, not those of the real device. It does what the lines of its standard input say:
  *
  *	tally FILE	what has come so far, see input_tally.h
  *	send T C V	to the device, by the status queue
@@ -28,11 +28,13 @@
 
 #define GUEST_BYTES (1u << 20)
 #define RING_MAX 64
+#define SEAT_AXIS_UNITS (32768 / (TALLY_AXIS_MAX + 1))
 
 static struct vhu_frontend frontend;
 static struct vhu_driver events, status;
 static struct vhu_guest_buffer buffers[RING_MAX], status_buffer;
 static unsigned delay_us;
+static int32_t units = 1; /* of an axis, for each of the real device's */
 static struct tally tally;
 
 static void fail(const char *what, int r)
@@ -81,6 +83,20 @@ static void stop(void)
 	must("stop", vhu_driver_stop(&status));
 }
 
+static bool is_xy(unsigned code)
+{
+	return code == ABS_X || code == ABS_Y || code == ABS_MT_POSITION_X ||
+	       code == ABS_MT_POSITION_Y;
+}
+
+static void take_event(const struct virtio_input_event *event)
+{
+	unsigned type = le16toh(event->type), code = le16toh(event->code);
+	int32_t value = (int32_t)le32toh(event->value);
+
+	tally_event(&tally, type, code, type == EV_ABS && is_xy(code) ? value / units : value);
+}
+
 /* Buffers that were used, which are given back when all have been looked at. */
 static unsigned take(unsigned used[RING_MAX])
 {
@@ -92,8 +108,7 @@ static unsigned take(unsigned used[RING_MAX])
 		if (chain.len != sizeof(event))
 			printf("not ok: input_read: %u bytes of an event\n", chain.len);
 		memcpy(&event, buffers[chain.token].host, sizeof(event));
-		tally_event(&tally, le16toh(event.type), le16toh(event.code),
-			    (int32_t)le32toh(event.value));
+		take_event(&event);
 		used[n++] = (unsigned)chain.token;
 	}
 	return n;
@@ -197,8 +212,11 @@ int main(int argc, char **argv)
 	delay_us = (unsigned)atoi(argv[3]);
 	if (!size || size > RING_MAX)
 		return 2;
-	if (argc > 4)
-		features = VHU_BIT(VHU_F_RING_PACKED);
+	for (int i = 4; i < argc; i++)
+		if (!strcmp(argv[i], "packed"))
+			features = VHU_BIT(VHU_F_RING_PACKED);
+		else
+			units = SEAT_AXIS_UNITS;
 	connect_to(argv[1], (uint16_t)size, features);
 	for (unsigned i = 0; i < size; i++)
 		give(i);

@@ -1,0 +1,246 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# A seat, as libinput sees it: real devices, by uinput in a guest, that are plugged in while drivers
+# of ours already have the devices that show them; and single devices by libinput. With VHU_LONG ten
+# times as much is played.
+
+. "$(dirname "$0")/lib.sh"
+
+guest_layers=input
+guest_programs="input_make input_read ../../cli/vhu-input"
+guest_parameters+=" long=${VHU_LONG:-0}"
+guest_seconds=${VHU_GUEST_SECONDS:-400}
+
+guest_run < <(cat "$here/guest/input.sh" - <<'END'
+kinds="keyboard mouse absolute touch tablet switch"
+by_id=/dev/input/by-id/test-
+# After so many packets of any kind everything is up again.
+n=240
+grep -q long=1 /proc/cmdline && n=2400
+# libinput takes two presses of a button within 25 ms for one.
+gap=8000
+
+# serve_kinds NAME OPTION...: all kinds by one process; what is given for a kind is in $way_KIND.
+serve_kinds()
+{
+	local options= kind way
+
+	for kind in $kinds; do
+		eval "way=\$$1_$kind"
+		options="$options --next --socket-path /tmp/$kind.sock $way"
+	done
+	vhu_input ${options# --next} >>/tmp/$1.log 2>&1 &
+	eval "serve_$1=$!"
+	for kind in $kinds; do
+		check "$1: $kind is served" wait_for 60 [ -S "/tmp/$kind.sock" ]
+	done
+}
+
+# What of a tally must be the same. Of contacts it is how many came and went: their slots are those
+# of the seat. The axes of a tablet are smoothed.
+same_of()
+{
+	case $1 in
+	touch)	sed 's/^\(contacts [0-9]*\) .*/\1/; /^now [ac]/d' ;;
+	tablet)	grep -v "^now abs" ;;
+	*)	cat ;;
+	esac
+}
+
+agrees()
+{
+	take_tally "$1" do
+	take_tally "$1" read
+	same_of "$1" <"/tmp/$1.do.tally" >/tmp/do.same
+	same_of "$1" <"/tmp/$1.read.tally" >/tmp/read.same
+	cmp /tmp/do.same /tmp/read.same >/dev/null
+}
+
+# play_all HOW
+play_all()
+{
+	local kind
+
+	for kind in $kinds; do
+		device_do $kind "play $n $gap"
+	done
+	for kind in $kinds; do
+		wait_for 60 agrees $kind
+		check "$1: all of $kind arrived" diff /tmp/do.same /tmp/read.same
+		[ $kind = tablet ] ||
+			check_equal "$1: no packet of $kind is torn" "$(read_info $kind torn)" 0
+	done
+}
+
+# add_found PROGRAM NAME KIND: plugs a device in, which the program is to find.
+add_found()
+{
+	: >"/tmp/$1.log"
+	device_add "$2" "$3"
+	check "$1: $2 is found" wait_for 30 grep "$(node_of "$2") is there" "/tmp/$1.log"
+}
+
+read_all()
+{
+	local kind
+
+	for kind in $kinds; do
+		read_start $kind "$@"
+	done
+}
+
+# The drivers and the devices count anew.
+forget_all()
+{
+	local kind
+
+	for kind in $kinds; do
+		device_do $kind forget
+		read_do $kind forget
+	done
+}
+
+# --- a seat ---
+for kind in $kinds; do
+	eval "seat_$kind='--seat seat0 --kind $kind'"
+done
+serve_kinds seat
+read_all 4 1000 seat
+# Whatever comes, the drivers have their devices already.
+for kind in $kinds; do
+	add_found seat $kind $kind
+done
+# Until it has seen it go, libinput takes a pen that rests for 50 ms for one that has gone.
+device_do tablet "play 16 1000"
+sleep 2
+forget_all
+play_all "seat, ring 4, a slow driver"
+
+# --- nobody else gets it ---
+/test/vhu-input --record /tmp/host --evdev-path ${by_id}keyboard >/tmp/record.log 2>&1 &
+recorder=$!
+wait_for 30 grep -q recording /tmp/record.log
+forget_all
+device_do keyboard hold
+check_sees keyboard key 6 "the guest has the keys"
+check_fails "and the host has not" grep "^E:.* 0001 " /tmp/host
+kill $recorder
+
+# --- lights ---
+read_do keyboard "send 4 4 30"
+read_do keyboard "send 17 1 1"
+check "caps lock lights" wait_for 20 grep "^led 1 1" /tmp/keyboard.do.out
+
+# --- unplugged with 6 keys held, and with 3 contacts ---
+read_do keyboard forget
+device_remove keyboard
+check_sees keyboard key 0 "unplugged: released"
+check_equal "by one packet" "$(read_info keyboard packets)" 1
+device_do touch hold
+check_sees touch contact 3
+read_do touch forget
+device_remove touch
+check_sees touch contact 0 "unplugged: contacts ended"
+check_sees touch key 0 "unplugged: released"
+check_equal "by one packet" "$(read_info touch packets)" 1
+device_do switch hold
+check_sees switch switch 1
+device_remove switch
+check_sees switch switch 0 "unplugged: the lid is open"
+cpu_of()
+{
+	cut -d ' ' -f 14,15 "/proc/$1/stat"
+}
+sleep 2
+before=$(cpu_of $serve_seat)
+sleep 2
+check_equal "no work while nothing happens" "$(cpu_of $serve_seat)" "$before"
+
+# --- plugged in again ---
+>/tmp/keyboard.do.out
+for kind in keyboard touch switch; do
+	add_found seat $kind $kind
+done
+check "a keyboard that comes is lit at once" wait_for 20 grep "^led 1 1" /tmp/keyboard.do.out
+# --- two that have the same key ---
+add_found seat second keyboard
+forget_all
+device_do keyboard hold
+check_sees keyboard key 6
+device_do second hold
+sleep 1
+device_remove keyboard
+sleep 1
+check_equal "keys are down that one of two holds" "$(downs keyboard key)" 6
+device_remove second
+check_sees keyboard key 0 "and up with the last one"
+check_equal "each went down and up once" \
+	"$(sed -n 's/^keys \([0-9]*\) .*/\1/p' /tmp/keyboard.read.tally)" 12
+add_found seat keyboard keyboard
+for kind in $kinds; do
+	read_end $kind
+done
+
+serve_end seat
+last_led()
+{
+	tail -n 1 /tmp/keyboard.do.out
+}
+wait_for 10 [ "$(last_led)" = "led 1 0" ]
+check_equal "the light is the host's again" "$(last_led)" "led 1 0"
+
+# --- each by its path ---
+for kind in $kinds; do
+	eval "path_$kind='--evdev-path $by_id$kind --mode libinput'"
+done
+serve_kinds path
+read_all 64 0 seat packed
+for kind in $kinds; do
+	check "path: $kind is found" wait_for 30 \
+		grep "$by_id$kind: $(node_of $kind) is there" /tmp/path.log
+done
+device_do tablet "play 16 1000"
+sleep 2
+forget_all
+play_all "path, ring 64"
+device_do keyboard hold
+check_sees keyboard key 6
+device_remove keyboard
+check_sees keyboard key 0 "path: released"
+device_add other keyboard
+add_found path keyboard keyboard
+device_do other hold
+device_do keyboard hold
+check_sees keyboard key 6 "path: back"
+check_equal "and no other device is" "$(grep -c "$(node_of other) is there" /tmp/path.log)" 0
+device_remove other
+for kind in $kinds; do
+	read_end $kind
+done
+serve_end path
+
+# --- those that libinput does not take ---
+complains()
+{
+	local says=$1
+	shift
+
+	"$@" >/tmp/complaint 2>&1 && return 1
+	grep -q -- "$says" /tmp/complaint || { cat /tmp/complaint; return 1; }
+}
+bad="--socket-path /tmp/bad.sock --mode libinput --evdev-path"
+check "not there" complains "there is no" /test/vhu-input $bad /dev/input/event99
+mkdir -m 777 /tmp/nobody
+check "no permission" complains 'group "input"' su -s /bin/sh nobody -c "/test/vhu-input \
+	--socket-path /tmp/nobody/sock --mode libinput --evdev-path $(node_of touch)"
+udevadm control --stop-exec-queue
+on_fifo unseen do /test/input_make keyboard unseen
+sleep 1
+unseen=$(grep -lx unseen /sys/class/input/event*/device/name | cut -d / -f 5)
+check "what udev has not seen" complains "is udevd running" \
+	timeout 20 /test/vhu-input $bad "/dev/input/$unseen"
+udevadm control --start-exec-queue
+END
+)
+finish_test
