@@ -62,6 +62,10 @@ play_all()
 {
 	local kind
 
+	# What is played turns its wheel as often back as forth.
+	device_do mouse "event 2 8 2"
+	device_do mouse "event 2 11 240"
+	device_do mouse "event 0 0 0"
 	for kind in $kinds; do
 		device_do $kind "play $n $gap"
 	done
