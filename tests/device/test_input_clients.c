@@ -127,12 +127,36 @@ static void two_at_one_socket(void **state)
 	sleep_ms(100);
 }
 
+/* A recording that was given by mistake, say. */
+static void a_file_is_left_alone(void **state)
+{
+	struct stage *stage = *state;
+	struct program second;
+	char path[100], *said;
+	const char *args[] = { "--stream", path, NULL };
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/recording", stage->program.dir);
+	file = fopen(path, "we");
+	assert_non_null(file);
+	fclose(file);
+	program_init(&second, "/tmp");
+	program_start(&second, "cli/vhu-input", args);
+	assert_int_equal(program_wait(&second, WAIT_MS), 1);
+	said = program_said(&second);
+	assert_non_null(strstr(said, "File exists"));
+	free(said);
+	assert_int_equal(unlink(path), 0);
+	program_finish(&second);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		STAGE_TEST(wrong_lines),
 		STAGE_TEST(clients_come_and_go),
 		STAGE_TEST(two_at_one_socket),
+		STAGE_TEST(a_file_is_left_alone),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
