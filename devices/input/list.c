@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/log.h"
 #include "common/base/num.h"
 #include "devices/input/kinds.h"
 #include "devices/input/node.h"
@@ -144,5 +145,7 @@ int vhu_input_print_list(const struct vhu_input_options *options)
 	vhu_input_node_each(print_node, &list);
 	if (list.json)
 		printf("%s]\n", list.n ? "\n" : "");
+	else if (!list.n)
+		vhu_info("there is no event device in " VHU_INPUT_NODES);
 	return fflush(stdout) ? -errno : 0;
 }

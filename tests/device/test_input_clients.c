@@ -2,6 +2,7 @@
 
 /* vhu-input to the programs that type through its stream, right and wrong. */
 
+#include <glob.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -150,6 +151,27 @@ static void a_file_is_left_alone(void **state)
 	program_finish(&second);
 }
 
+static void a_list_of_nothing(void **state)
+{
+	const char *args[] = { "--list", NULL };
+	struct program program;
+	glob_t found;
+	char *said;
+
+	(void)state;
+	if (glob("/dev/input/event*", 0, NULL, &found) == 0) {
+		globfree(&found);
+		skip();
+	}
+	program_init(&program, "/tmp");
+	program_start(&program, "cli/vhu-input", args);
+	assert_int_equal(program_wait(&program, WAIT_MS), 0);
+	said = program_said(&program);
+	assert_non_null(strstr(said, "no event device"));
+	free(said);
+	program_finish(&program);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -157,6 +179,7 @@ int main(int argc, char **argv)
 		STAGE_TEST(clients_come_and_go),
 		STAGE_TEST(two_at_one_socket),
 		STAGE_TEST(a_file_is_left_alone),
+		cmocka_unit_test(a_list_of_nothing),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
