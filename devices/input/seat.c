@@ -261,6 +261,8 @@ static void *seat_thread(void *data)
 
 	/* Devices that are there already make no noise. */
 	on_events(seat, 0);
+	if (!seat->path && LIST_EMPTY(&seat->nodes))
+		vhu_info("%s: a seat without a device, so far", seat->key);
 	vhu_loop_run(seat->loop);
 	return NULL;
 }

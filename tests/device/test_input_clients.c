@@ -172,6 +172,28 @@ static void a_list_of_nothing(void **state)
 	program_finish(&program);
 }
 
+static void a_seat_of_nothing(void **state)
+{
+	const char *args[] = { "--seat", "vhu-nowhere", NULL };
+	struct program program;
+	bool is_built = false, is_told = false;
+
+	(void)state;
+	program_init(&program, "/tmp");
+	program_start(&program, "cli/vhu-input", args);
+	for (unsigned i = 0; i < 500 && !is_told; i++) {
+		char *said = program_said(&program);
+
+		is_built = !strstr(said, "without libinput");
+		is_told = !is_built || strstr(said, "a seat without a device");
+		free(said);
+		sleep_ms(10);
+	}
+	assert_true(is_told);
+	assert_int_equal(program_end(&program), is_built ? 0 : 1);
+	program_finish(&program);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -180,6 +202,7 @@ int main(int argc, char **argv)
 		STAGE_TEST(two_at_one_socket),
 		STAGE_TEST(a_file_is_left_alone),
 		cmocka_unit_test(a_list_of_nothing),
+		cmocka_unit_test(a_seat_of_nothing),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
