@@ -131,24 +131,24 @@ static void two_at_one_socket(void **state)
 /* A recording that was given by mistake, say. */
 static void a_file_is_left_alone(void **state)
 {
-	struct stage *stage = *state;
-	struct program second;
+	struct program program;
 	char path[100], *said;
 	const char *args[] = { "--stream", path, NULL };
 	FILE *file;
 
-	snprintf(path, sizeof(path), "%s/recording", stage->program.dir);
+	(void)state;
+	program_init(&program, "/tmp");
+	snprintf(path, sizeof(path), "%s/recording", program.dir);
 	file = fopen(path, "we");
 	assert_non_null(file);
 	fclose(file);
-	program_init(&second, "/tmp");
-	program_start(&second, "cli/vhu-input", args);
-	assert_int_equal(program_wait(&second, WAIT_MS), 1);
-	said = program_said(&second);
+	program_start(&program, "cli/vhu-input", args);
+	assert_int_equal(program_wait(&program, WAIT_MS), 1);
+	said = program_said(&program);
 	assert_non_null(strstr(said, "File exists"));
 	free(said);
 	assert_int_equal(unlink(path), 0);
-	program_finish(&second);
+	program_finish(&program);
 }
 
 static void a_list_of_nothing(void **state)
@@ -176,21 +176,20 @@ static void a_seat_of_nothing(void **state)
 {
 	const char *args[] = { "--seat", "vhu-nowhere", NULL };
 	struct program program;
-	bool is_built = false, is_told = false;
+	bool is_told = false;
 
 	(void)state;
 	program_init(&program, "/tmp");
 	program_start(&program, "cli/vhu-input", args);
-	for (unsigned i = 0; i < 500 && !is_told; i++) {
+	for (unsigned i = 0; i < WAIT_MS / 10 && !is_told; i++) {
 		char *said = program_said(&program);
 
-		is_built = !strstr(said, "without libinput");
-		is_told = !is_built || strstr(said, "a seat without a device");
+		is_told = strstr(said, "a seat without a device") ||
+			  strstr(said, "built without libinput");
 		free(said);
 		sleep_ms(10);
 	}
 	assert_true(is_told);
-	assert_int_equal(program_end(&program), is_built ? 0 : 1);
 	program_finish(&program);
 }
 
@@ -200,7 +199,7 @@ int main(int argc, char **argv)
 		STAGE_TEST(wrong_lines),
 		STAGE_TEST(clients_come_and_go),
 		STAGE_TEST(two_at_one_socket),
-		STAGE_TEST(a_file_is_left_alone),
+		cmocka_unit_test(a_file_is_left_alone),
 		cmocka_unit_test(a_list_of_nothing),
 		cmocka_unit_test(a_seat_of_nothing),
 	};
