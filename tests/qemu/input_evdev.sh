@@ -68,6 +68,7 @@ read_start keyboard 64 0
 read_do keyboard "send 4 4 30"
 read_do keyboard "send 17 1 1"
 check "caps lock lights" wait_for 20 grep "^led 1 1" /tmp/keyboard.do.out
+check_fails "the echo of a scan code is not written" grep "^written 4" /tmp/keyboard.do.out
 read_do keyboard "send 17 1 0"
 check "and no longer" wait_for 20 grep "^led 1 0" /tmp/keyboard.do.out
 read_do keyboard "send 17 1 1"

@@ -9,7 +9,8 @@
  *	tally FILE	what was played so far, see input_tally.h
  *	forget		that it was
  *
- * At the end of input the device is unplugged. LEDs that are lit are told of: "led CODE VALUE".
+ * At the end of input the device is unplugged. LEDs that are lit are told of: "led CODE VALUE";
+ * other events that are written to it: "written TYPE CODE VALUE".
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -319,8 +320,7 @@ static void tell_leds(void)
 		if (event.type == EV_LED)
 			printf("led %u %d\n", event.code, event.value);
 		else if (event.type != EV_SYN && event.type != EV_REP)
-			printf("not ok: input_make: written back: %u %u %d\n", event.type,
-			       event.code, event.value);
+			printf("written %u %u %d\n", event.type, event.code, event.value);
 }
 
 int main(int argc, char **argv)
