@@ -91,9 +91,22 @@ all_record()
 	[ "$(grep -c 'recording' /tmp/record.log)" -eq 6 ]
 }
 
+what_there_is()
+{
+	local kind
+
+	for kind in $kinds; do cat /tmp/$kind; done | wc -c
+}
+
+# The switch is played last, but the others need not have written all that they have read.
 is_over()
 {
-	grep -q '^E: .* 0005 0001 0$' /tmp/switch 2>/dev/null
+	local before
+
+	grep -q '^E: .* 0005 0001 0$' /tmp/switch 2>/dev/null || return 1
+	before=$(what_there_is)
+	sleep 0.5
+	[ "$(what_there_is)" = "$before" ]
 }
 
 # record ROUND: all devices, while the host plays.
