@@ -79,7 +79,7 @@ read_do keyboard stop
 check_sees keyboard key 0 "stopped: released"
 read_do keyboard start
 check_sees keyboard key 6 "started: held again"
-read_do keyboard forget
+forget keyboard
 sleep 1
 check_equal "the repeats are the guest's" "$(read_info keyboard packets)" 0
 # --- unplugged with 6 keys held ---
@@ -97,7 +97,7 @@ check_equal "no work while it is gone" "$(cpu_of)" "$before"
 >/tmp/keyboard.do.out
 device_add keyboard keyboard
 check "back: as lit as it was" wait_for 20 grep "^led 1 1" /tmp/keyboard.do.out
-read_do keyboard forget
+forget keyboard
 device_do keyboard "play $n 1000"
 check_agree keyboard "back: served as before"
 # --- more than the kernel keeps ---
@@ -126,7 +126,7 @@ serve touch --evdev-path $node
 read_start touch 4 1000
 device_do touch hold
 check_sees touch contact 3
-read_do touch forget
+forget touch
 device_remove touch
 check_sees touch contact 0 "unplugged: contacts ended"
 check_sees touch key 0 "unplugged: released"
@@ -136,8 +136,7 @@ device_add other mouse
 check_equal "another device has its number" "$(node_of other)" "$node"
 device_add touch touch
 check "found again" wait_for 20 grep "plugged in again" /tmp/touch.log
-read_do touch forget
-device_do touch forget
+forget touch
 device_do touch "play $n 1000"
 check_agree touch "back by another number"
 read_end touch

@@ -100,8 +100,7 @@ forget_all()
 	local kind
 
 	for kind in $kinds; do
-		device_do $kind forget
-		read_do $kind forget
+		forget $kind
 	done
 }
 
@@ -137,13 +136,13 @@ read_do keyboard "send 17 1 1"
 check "caps lock lights" wait_for 20 grep "^led 1 1" /tmp/keyboard.do.out
 
 # --- unplugged with 6 keys held, and with 3 contacts ---
-read_do keyboard forget
+forget keyboard
 device_remove keyboard
 check_sees keyboard key 0 "unplugged: released"
 check_equal "by one packet" "$(read_info keyboard packets)" 1
 device_do touch hold
 check_sees touch contact 3
-read_do touch forget
+forget touch
 device_remove touch
 check_sees touch contact 0 "unplugged: contacts ended"
 check_sees touch key 0 "unplugged: released"

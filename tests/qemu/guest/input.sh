@@ -100,6 +100,14 @@ read_end()
 	check_fails "$1: its driver has no complaint" grep "not ok" "/tmp/$1.read.out"
 } 2>/dev/null
 
+# Of what NAME's device does from here on the driver's tally is. A driver that is slow hears late.
+forget()
+{
+	device_do "$1" forget
+	read_do "$1" forget
+	take_tally "$1" read
+}
+
 # The driver's figure of that name, now.
 read_info()
 {
