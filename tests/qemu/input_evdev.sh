@@ -19,9 +19,11 @@ kinds="keyboard mouse absolute touch tablet switch"
 by_id=/dev/input/by-id/test-
 # After so many packets of any kind everything is up again.
 n=240
+rounds=1
 ways="4:0 4:10000 64:1000:packed"
 if grep -q long=1 /proc/cmdline; then
-	n=2400
+	# Not at once: there is a bound to what is kept for a driver that is too slow.
+	rounds=10
 	ways="4:0 4:1000 4:10000 64:0:packed 64:1000 64:10000 4:1000:packed"
 fi
 
@@ -41,11 +43,15 @@ for way in $ways; do
 		device_do $kind forget
 		read_start $kind $(echo $way | tr : ' ')
 	done
-	for kind in $kinds; do
-		device_do $kind "play $n 5000"
+	for round in $(seq $rounds); do
+		for kind in $kinds; do
+			device_do $kind "play $n 5000"
+		done
+		for kind in $kinds; do
+			check_agree $kind "all arrived, ring and delay $way, round $round"
+		done
 	done
 	for kind in $kinds; do
-		check_agree $kind "all arrived, ring and delay $way"
 		check_equal "$kind: no packet is torn" "$(read_info $kind torn)" 0
 		read_end $kind
 	done
