@@ -22,6 +22,8 @@ struct replay {
 	struct vhu_input_recording recording;
 	struct vhu_source *timer;
 	bool begun;
+	bool listened; /* a guest listens */
+	bool unheard;  /* something was played to nobody */
 	size_t at;	   /* the next event */
 	uint64_t begin_ns; /* when the first one is due */
 };
@@ -77,6 +79,7 @@ static void play(void *data, uint32_t events)
 			return;
 		}
 		replay->at++;
+		replay->unheard |= !replay->listened;
 		vhu_input_source_event(source, event->type, event->code, event->value, now_ns);
 	}
 	if (replay->at < recording->n) {
@@ -84,7 +87,11 @@ static void play(void *data, uint32_t events)
 		return;
 	}
 	vhu_input_source_release(source);
-	vhu_info("%s: has been played", source->label);
+	if (replay->unheard)
+		vhu_warning("%s: no guest listened to all of what has been played",
+			    source->label);
+	else
+		vhu_info("%s: has been played", source->label);
 }
 
 static int replay_attach(struct vhu_input_source *source, struct vhu_loop *loop,
@@ -101,6 +108,7 @@ static int replay_attach(struct vhu_input_source *source, struct vhu_loop *loop,
 static void start(struct replay *replay, uint64_t delay_ns)
 {
 	replay->begun = true;
+	replay->unheard = false;
 	replay->at = 0;
 	replay->begin_ns = vhu_now_ns() + delay_ns;
 	/* 0 would mean never. */
@@ -111,6 +119,7 @@ static void replay_listened(struct vhu_input_source *source, bool on)
 {
 	struct replay *replay = replay_of(source);
 
+	replay->listened = on;
 	if (on && !replay->begun && !replay->options->replay_wait)
 		start(replay, replay->options->replay_delay_ms * NS_PER_MS);
 }

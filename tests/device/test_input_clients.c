@@ -172,24 +172,55 @@ static void a_list_of_nothing(void **state)
 	program_finish(&program);
 }
 
+/* Waits until the program has said the one or, where there is one, the other. */
+static bool is_said(const struct program *program, const char *text, const char *or)
+{
+	bool found = false;
+
+	for (unsigned i = 0; i < WAIT_MS / 10 && !found; i++) {
+		char *said = program_said(program);
+
+		found = strstr(said, text) || (or && strstr(said, or));
+		free(said);
+		if (!found)
+			sleep_ms(10);
+	}
+	return found;
+}
+
+/* It is played all the same, but nobody should take it for heard. */
+static void a_replay_to_nobody(void **state)
+{
+	struct program program;
+	char path[100];
+	const char *args[] = { "--replay", path, "--replay-wait", NULL };
+	FILE *file;
+
+	(void)state;
+	program_init(&program, "/tmp");
+	snprintf(path, sizeof(path), "%s/recording", program.dir);
+	file = fopen(path, "we");
+	assert_non_null(file);
+	fputs("N: Test\nI: 3 1 1 1\nB: 00 03\nB: 01 00 00 00 40\n" KEY_LINE(001e, 1) SYN_LINE,
+	      file);
+	fclose(file);
+	program_start(&program, "cli/vhu-input", args);
+	assert_true(is_said(&program, "waiting for a front-end", NULL));
+	kill(program.pid, SIGUSR2);
+	assert_true(is_said(&program, "no guest listened", NULL));
+	assert_int_equal(unlink(path), 0);
+	program_finish(&program);
+}
+
 static void a_seat_of_nothing(void **state)
 {
 	const char *args[] = { "--seat", "vhu-nowhere", NULL };
 	struct program program;
-	bool is_told = false;
 
 	(void)state;
 	program_init(&program, "/tmp");
 	program_start(&program, "cli/vhu-input", args);
-	for (unsigned i = 0; i < WAIT_MS / 10 && !is_told; i++) {
-		char *said = program_said(&program);
-
-		is_told = strstr(said, "a seat without a device") ||
-			  strstr(said, "built without libinput");
-		free(said);
-		sleep_ms(10);
-	}
-	assert_true(is_told);
+	assert_true(is_said(&program, "a seat without a device", "built without libinput"));
 	program_finish(&program);
 }
 
@@ -201,6 +232,7 @@ int main(int argc, char **argv)
 		STAGE_TEST(two_at_one_socket),
 		cmocka_unit_test(a_file_is_left_alone),
 		cmocka_unit_test(a_list_of_nothing),
+		cmocka_unit_test(a_replay_to_nobody),
 		cmocka_unit_test(a_seat_of_nothing),
 	};
 
