@@ -171,15 +171,18 @@ static double tool_y(struct libinput_event_tablet_tool *tool)
 	return libinput_event_tablet_tool_get_y_transformed(tool, XY_UNITS);
 }
 
-/* Of a turn, where a quarter of it lies between what libinput and the kernel call north. */
-static double turned(double degrees)
+/* Of a turn. Axes begin at another quarter than the north of libinput. */
+static double turned(double degrees, double begin)
 {
-	return degrees < 90 ? degrees / 360 + 0.75 : degrees / 360 - 0.25;
+	double turn = (degrees - begin) / 360;
+
+	return turn < 0 ? turn + 1 : turn < 1 ? turn : turn - 1;
 }
 
+/* Begins in the east. */
 static double tool_rotation(struct libinput_event_tablet_tool *tool)
 {
-	return turned(libinput_event_tablet_tool_get_rotation(tool));
+	return turned(libinput_event_tablet_tool_get_rotation(tool), 90);
 }
 
 static double tool_slider(struct libinput_event_tablet_tool *tool)
@@ -294,6 +297,7 @@ static void write_pad_axis(struct vhu_input_writer *writer, uint64_t time_ns, ui
 	vhu_input_writer_put(writer, time_ns, EV_ABS, ABS_MISC, touched ? 15 : 0);
 }
 
+/* Begins in the west. */
 static void write_ring(struct vhu_input_writer *writer, struct libinput_event *event)
 {
 	struct libinput_event_tablet_pad *pad = libinput_event_get_tablet_pad_event(event);
@@ -301,7 +305,7 @@ static void write_ring(struct vhu_input_writer *writer, struct libinput_event *e
 
 	if (libinput_event_tablet_pad_get_ring_number(pad) == 0)
 		write_pad_axis(writer, pad_ns(pad), ABS_WHEEL, degrees >= 0,
-			       bounded(turned(degrees) * (VHU_INPUT_WHEEL_MAX + 1), 0,
+			       bounded(turned(degrees, -90) * (VHU_INPUT_WHEEL_MAX + 1), 0,
 				       VHU_INPUT_WHEEL_MAX));
 }
 

@@ -223,6 +223,104 @@ for kind in $kinds; do
 done
 serve_end path
 
+# --- fingers that scroll, how a pen is held, the ring of a pad ---
+for kind in mouse tablet pad; do
+	serve $kind --seat seat0 --kind $kind
+	read_start $kind 4 0 seat
+done
+add_found mouse touchpad touchpad
+add_found tablet artpen artpen
+add_found pad pad pad
+
+sum_of()
+{
+	take_tally mouse read
+	sed -n "s/^rel $1 //p" /tmp/mouse.read.tally
+}
+
+# sees_axis NAME CODE VALUE
+sees_axis()
+{
+	take_tally "$1" read
+	grep -qx "now abs $2 $3" "/tmp/$1.read.tally"
+}
+
+check_axis()
+{
+	wait_for 10 sees_axis "$1" "$2" "$3"
+	check_equal "$4" "$(sed -n "s/^now abs $2 //p" "/tmp/$1.read.tally")" "$3"
+}
+
+device_do touchpad "play 32 $gap"
+sleep 1
+parts=$(sum_of 11)
+check "two fingers scroll down ($parts)" [ "${parts:-0}" -lt -120 ]
+check_equal "whole clicks are told, too" "$(sum_of 8)" $((parts / 120))
+check_equal "the pointer rests" "$(sum_of 0)$(sum_of 1)" ""
+
+device_do artpen "play 16 1000"
+sleep 2
+for event in "1 320 1" "3 0 2000" "3 1 2000" "3 26 30" "3 27 -20" "3 2 450" "0 0 0" \
+	"3 24 1000" "1 330 1" "0 0 0"; do
+	device_do artpen "event $event"
+done
+check_sees tablet key 2 "a pen is there, and down"
+check_axis tablet 26 30 "it is tilted to the right"
+check_axis tablet 27 -20 "and up"
+check_axis tablet 2 450 "it is turned"
+device_remove artpen
+check_sees tablet key 0 "it goes with its tip down: released"
+
+for event in "1 257 1" "3 8 18" "3 40 15" "0 0 0"; do
+	device_do pad "event $event"
+done
+check_sees pad key 1 "a pad's button is down"
+check_axis pad 8 256 "its ring is where the finger is"
+device_remove pad
+check_sees pad key 0 "it goes: released"
+for kind in mouse tablet pad; do
+	read_end $kind
+	serve_end $kind
+done
+
+# --- one that comes later, and goes to the host and back ---
+serve late --evdev-path ${by_id}late --mode libinput --wait-device --kind keyboard --grab toggle
+read_start late 4 0 seat
+add_found late late keyboard
+check_host()
+{
+	sleep 1
+	/test/vhu-input --record /tmp/host --evdev-path ${by_id}late >/tmp/record.log 2>&1 &
+	recorder=$!
+	wait_for 30 grep -q recording /tmp/record.log
+	forget late
+	device_do late "event 1 30 1"
+	device_do late "event 0 0 0"
+	device_do late "event 1 30 0"
+	device_do late "event 0 0 0"
+	sleep 1
+	kill $recorder
+	take_tally late read
+	check_equal "$1: the guest has its keys" \
+		"$(sed -n 's/^keys \([0-9]*\) .*/\1/p' /tmp/late.read.tally)" $2
+	check_equal "$1: the host has" "$(grep -c "^E:.* 0001 " /tmp/host)" $3
+}
+
+press_hotkey()
+{
+	for event in "1 29 1" "0 0 0" "1 97 1" "0 0 0" "1 29 0" "0 0 0" "1 97 0" "0 0 0"; do
+		device_do late "event $event"
+	done
+	check_sees late key 0 "the keys of the hotkey are up"
+}
+check_host "at first" 2 0
+press_hotkey
+check_host "by the hotkey" 0 2
+press_hotkey
+check_host "and back" 2 0
+read_end late
+serve_end late
+
 # --- those that libinput does not take ---
 complains()
 {

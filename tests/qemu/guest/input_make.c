@@ -155,6 +155,26 @@ static void play_tablet(void)
 		toggle(BTN_STYLUS);
 }
 
+/* Two fingers come, go down the pad together, and leave. */
+static void play_touchpad(void)
+{
+	unsigned phase = step % 32;
+
+	for (unsigned i = 0; i < 2; i++) {
+		add(EV_ABS, ABS_MT_SLOT, (int32_t)i);
+		if (phase == 0 || phase == 31)
+			add(EV_ABS, ABS_MT_TRACKING_ID, phase ? -1 : next_id++);
+		if (phase == 31)
+			continue;
+		add(EV_ABS, ABS_MT_POSITION_X, 1500 + 500 * (int32_t)i);
+		add(EV_ABS, ABS_MT_POSITION_Y, 1000 + 40 * (int32_t)phase);
+	}
+	if (phase == 0 || phase == 31) {
+		toggle(BTN_TOUCH);
+		toggle(BTN_TOOL_DOUBLETAP);
+	}
+}
+
 static void play_switch(void)
 {
 	add(EV_SW, SW_LID, !tally.sw[SW_LID]);
@@ -177,6 +197,11 @@ static void hold_contacts(void)
 static void hold_button(void)
 {
 	add(EV_KEY, BTN_LEFT, 1);
+}
+
+static void hold_pad(void)
+{
+	add(EV_KEY, BTN_1, 1);
 }
 
 struct codes {
@@ -208,6 +233,20 @@ static const struct kind {
 	  { { EV_KEY, BTN_TOOL_PEN, BTN_TOOL_PEN }, { EV_KEY, BTN_TOUCH, BTN_STYLUS },
 	    { EV_ABS, ABS_X, ABS_Y }, { EV_ABS, ABS_PRESSURE, ABS_PRESSURE } } },
 	{ "switch", play_switch, play_switch, 6, 0, { { EV_SW, SW_LID, SW_LID } } },
+	{ "touchpad", play_touchpad, hold_button, 7, 1 + INPUT_PROP_POINTER,
+	  { { EV_KEY, BTN_LEFT, BTN_RIGHT }, { EV_KEY, BTN_TOOL_FINGER, BTN_TOOL_FINGER },
+	    { EV_KEY, BTN_TOUCH, BTN_TOUCH }, { EV_KEY, BTN_TOOL_DOUBLETAP, BTN_TOOL_DOUBLETAP },
+	    { EV_ABS, ABS_X, ABS_Y }, { EV_ABS, ABS_MT_SLOT, ABS_MT_SLOT },
+	    { EV_ABS, ABS_MT_POSITION_X, ABS_MT_POSITION_Y },
+	    { EV_ABS, ABS_MT_TRACKING_ID, ABS_MT_TRACKING_ID } } },
+	{ "artpen", play_tablet, hold_button, 8, 1 + INPUT_PROP_DIRECT,
+	  { { EV_KEY, BTN_TOOL_PEN, BTN_TOOL_PEN }, { EV_KEY, BTN_TOUCH, BTN_STYLUS },
+	    { EV_ABS, ABS_X, ABS_Z }, { EV_ABS, ABS_PRESSURE, ABS_PRESSURE },
+	    { EV_ABS, ABS_TILT_X, ABS_TILT_Y } } },
+	{ "pad", hold_pad, hold_pad, 9, 0,
+	  { { EV_KEY, BTN_0, BTN_3 }, { EV_KEY, BTN_STYLUS, BTN_STYLUS },
+	    { EV_ABS, ABS_X, ABS_Y }, { EV_ABS, ABS_WHEEL, ABS_WHEEL },
+	    { EV_ABS, ABS_MISC, ABS_MISC } } },
 };
 
 static const struct kind *kind_of(const char *name)
@@ -237,6 +276,13 @@ static void set_up_axis(unsigned code)
 		setup.absinfo = (struct input_absinfo){ .maximum = N_SLOTS - 1 };
 	if (code == ABS_MT_TRACKING_ID)
 		setup.absinfo = (struct input_absinfo){ .maximum = 65535 };
+	if (code == ABS_WHEEL)
+		setup.absinfo = (struct input_absinfo){ .maximum = 71 };
+	if (code == ABS_TILT_X || code == ABS_TILT_Y)
+		setup.absinfo = (struct input_absinfo){ .minimum = -64, .maximum = 63,
+							.resolution = 57 };
+	if (code == ABS_Z)
+		setup.absinfo = (struct input_absinfo){ .minimum = -900, .maximum = 899 };
 	set_up(UI_ABS_SETUP, (unsigned long)&setup);
 }
 
