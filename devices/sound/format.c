@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "devices/sound/format.h"
 
+#include <endian.h>
+
 #include "common/base/num.h"
 #include "devices/sound/protocol.h"
 
@@ -48,4 +50,42 @@ size_t vhu_sound_frame_bytes(unsigned format, unsigned channels)
 	size_t bits = (size_t)vhu_sound_formats[format].physical_bits * channels;
 
 	return bits % 8 ? 0 : bits / 8;
+}
+
+/* One sample of it, little-endian: the middle of what is unsigned, nothing of what is signed. */
+static uint64_t silent_sample(unsigned format)
+{
+	switch (format) {
+	case VIRTIO_SND_PCM_FMT_MU_LAW:
+		return 0x7f;
+	case VIRTIO_SND_PCM_FMT_A_LAW:
+		return 0x55;
+	case VIRTIO_SND_PCM_FMT_DSD_U8:
+	case VIRTIO_SND_PCM_FMT_DSD_U16:
+	case VIRTIO_SND_PCM_FMT_DSD_U32:
+		return 0x69696969;
+	case VIRTIO_SND_PCM_FMT_U8:
+	case VIRTIO_SND_PCM_FMT_U16:
+	case VIRTIO_SND_PCM_FMT_U18_3:
+	case VIRTIO_SND_PCM_FMT_U20_3:
+	case VIRTIO_SND_PCM_FMT_U24_3:
+	case VIRTIO_SND_PCM_FMT_U20:
+	case VIRTIO_SND_PCM_FMT_U24:
+	case VIRTIO_SND_PCM_FMT_U32:
+		return 1ull << (vhu_sound_formats[format].bits - 1);
+	default:
+		return 0;
+	}
+}
+
+void vhu_sound_silence(unsigned format, struct vhu_iov_cursor *to, size_t n_samples)
+{
+	uint64_t sample = htole64(silent_sample(format));
+	size_t bytes = vhu_sound_formats[format].physical_bits / 8;
+
+	if (!sample)
+		vhu_iov_fill(to, 0, n_samples * bytes);
+	else
+		for (; n_samples; n_samples--)
+			vhu_iov_write(to, &sample, bytes);
 }

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/base/iov.h"
+
 #define VHU_SOUND_N_FORMATS 25
 #define VHU_SOUND_N_RATES 16
 
@@ -18,6 +20,9 @@ struct vhu_sound_format {
 
 extern const struct vhu_sound_format vhu_sound_formats[VHU_SOUND_N_FORMATS];
 extern const unsigned vhu_sound_rates_hz[VHU_SOUND_N_RATES];
+
+/* So many samples of silence. */
+void vhu_sound_silence(unsigned format, struct vhu_iov_cursor *to, size_t n_samples);
 
 /* Bytes of a frame; 0: such frames do not end at a byte. */
 size_t vhu_sound_frame_bytes(unsigned format, unsigned channels);

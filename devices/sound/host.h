@@ -72,7 +72,7 @@ struct vhu_sound_host_ops {
 	 * yet. Asks the device, not what was known of it before.
 	 */
 	int64_t (*fill)(struct vhu_sound_host *host);
-	/* Optional; default: fill. Until a frame written now is heard, or since one was picked up. */
+	/* Optional; default: fill. Until a frame written now is heard; since one was picked up. */
 	int64_t (*delay)(struct vhu_sound_host *host);
 	/* Of one direction each. Up to n_frames; less when the ring is full, or empty. */
 	int64_t (*write)(struct vhu_sound_host *host, struct vhu_iov_cursor *from,
@@ -85,6 +85,9 @@ struct vhu_sound_host {
 	const struct vhu_sound_host_ops *ops;
 	struct vhu_sound_params params;
 };
+
+/* For hosts: maps of 1, 2, 4, 6 and 8 channels. */
+void vhu_sound_usual_maps(struct vhu_sound_caps *caps);
 
 extern const struct vhu_sound_host_ops vhu_sound_host_alsa;
 extern const struct vhu_sound_host_ops vhu_sound_host_null;

@@ -18,7 +18,7 @@ enum vhu_sound_pace {
 	VHU_SOUND_PACE_TIMER,  /* CLOCK_MONOTONIC */
 };
 
-/* One --playback or --capture: HOST[:WHERE][,KEY=VALUE]... */
+/* One --playback or --capture: PCM, alsa:PCM, wav:FILE or null, and [,KEY=VALUE]... */
 struct vhu_sound_stream_options {
 	bool capture;
 	const char *host;  /* "alsa", "null", "wav" */
@@ -35,12 +35,11 @@ struct vhu_sound_options {
 	struct vhu_sound_stream_options streams[VHU_SOUND_STREAMS_MAX];
 	unsigned n_jacks;
 	const char *jacks[VHU_SOUND_JACKS_MAX]; /* names, connected for good */
-	const char *backend; /* the host of streams that name none: "alsa", "null", "wav:FILE" */
+	const char *backend; /* of the streams when none is named: "alsa", "null", "wav:FILE" */
 	unsigned pace;	     /* enum vhu_sound_pace */
 	uint64_t latency_ms; /* of what a playback ring holds ahead; at least two guest periods */
 	uint64_t formats, rates; /* the offer of streams that name none of their own */
 	unsigned channels_min, channels_max;
-	bool controls;	     /* VIRTIO_SND_F_CTLS is offered */
 	uint64_t queue_size;
 	bool list; /* these are the program's */
 	bool json;
@@ -56,9 +55,16 @@ extern const struct vhu_sound_options vhu_sound_defaults;
 int vhu_sound_stream_parse(char *text, bool capture, struct vhu_sound_stream_options *ret_stream,
 			   const char **ret_why);
 
-/* Names with commas between ("s16,float", "44100,48000") to masks. 0 or -EINVAL. */
+/* Names with commas or plus signs between ("s16,float", "44100,48000") to masks. 0 or -EINVAL. */
 int vhu_sound_formats_parse(const char *text, uint64_t *ret_formats);
 int vhu_sound_rates_parse(const char *text, uint64_t *ret_rates);
+/* "2" or "1-8". 0 or -EINVAL. */
+int vhu_sound_channels_parse(const char *text, unsigned *ret_min, unsigned *ret_max);
+
+/* The streams that options ask for, by name or by default; returns how many. */
+unsigned vhu_sound_options_streams(const struct vhu_sound_options *options,
+				   struct vhu_sound_stream_options
+					   ret_streams[VHU_SOUND_STREAMS_MAX]);
 
 /* Do the options fit together? Touches nothing. 0 or -EINVAL; says what is wrong. */
 int vhu_sound_options_check(const struct vhu_sound_options *options);

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "devices/sound/sound.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/backend/vring.h"
+#include "common/backend/worker.h"
+#include "common/base/log.h"
+#include "common/base/num.h"
+#include "devices/sound/sound_priv.h"
+
+static struct vhu_sound *sound_of(struct vhu_device *device)
+{
+	return container_of(device, struct vhu_sound, device);
+}
+
+static struct vhu_vring *ring(struct vhu_sound *sound, unsigned queue)
+{
+	return vhu_device_vring(&sound->device, queue);
+}
+
+static void wake(struct vhu_sound *sound, unsigned queue)
+{
+	vhu_worker_wake_ring(vhu_device_worker(&sound->device, 0), queue);
+}
+
+static unsigned queue_of(const struct vhu_sound_stream *stream)
+{
+	return vhu_sound_is_capture(stream) ? VHU_SOUND_RX : VHU_SOUND_TX;
+}
+
+/* --- what a stream says --------------------------------------------------------------------- */
+
+static struct vhu_sound *of_sink(struct vhu_sound_stream_sink *sink)
+{
+	return container_of(sink, struct vhu_sound, stream_sink);
+}
+
+static void stream_wake(struct vhu_sound_stream_sink *sink, const struct vhu_sound_stream *stream)
+{
+	wake(of_sink(sink), queue_of(stream));
+}
+
+/* It may be outside of a pass of the ring: RELEASE comes by another one. */
+static void stream_complete(struct vhu_sound_stream_sink *sink,
+			    const struct vhu_sound_stream *stream,
+			    struct vhu_sound_message *message, uint32_t status,
+			    uint32_t latency_bytes)
+{
+	struct vhu_vring *vring = ring(of_sink(sink), queue_of(stream));
+
+	vhu_sound_end_message(vring, message, status, latency_bytes);
+	vhu_vring_notify(vring);
+}
+
+static void stream_prepared(struct vhu_sound_stream_sink *sink, struct vhu_sound_stream *stream,
+			    uint32_t status)
+{
+	struct vhu_vring *vring = ring(of_sink(sink), VHU_SOUND_CONTROL);
+	struct vhu_chain *chain = stream->held;
+
+	stream->held = NULL;
+	if (!chain)
+		return;
+	vhu_sound_answer(vring, chain, status, 0);
+	vhu_vring_notify(vring);
+}
+
+static void stream_event(struct vhu_sound_stream_sink *sink, const struct vhu_sound_stream *stream,
+			 uint32_t code)
+{
+	struct vhu_sound *sound = of_sink(sink);
+
+	vhu_sound_events_add(&sound->events, code, stream->id);
+	wake(sound, VHU_SOUND_EVENT);
+}
+
+/* The jacks of a card go with it. */
+static void stream_present(struct vhu_sound_stream_sink *sink,
+			   const struct vhu_sound_stream *stream, bool present)
+{
+	struct vhu_sound *sound = of_sink(sink);
+
+	for (unsigned i = 0; i < sound->n_jacks; i++) {
+		struct vhu_sound_jack_state *jack = &sound->jacks[i];
+
+		if (jack->stream != stream->id || jack->gone == !present)
+			continue;
+		jack->gone = !present;
+		if (!jack->jack->connected)
+			continue;
+		vhu_sound_events_add(&sound->events,
+				     present ? VIRTIO_SND_EVT_JACK_CONNECTED :
+					       VIRTIO_SND_EVT_JACK_DISCONNECTED,
+				     i);
+		wake(sound, VHU_SOUND_EVENT);
+	}
+}
+
+static const struct vhu_sound_stream_sink stream_sink = {
+	.wake = stream_wake,
+	.complete = stream_complete,
+	.prepared = stream_prepared,
+	.event = stream_event,
+	.present = stream_present,
+};
+
+/* --- the contract --------------------------------------------------------------------------- */
+
+static unsigned sound_num_queues(struct vhu_device *device)
+{
+	(void)device;
+	return VHU_SOUND_N_QUEUES;
+}
+
+static unsigned sound_max_queue_size(struct vhu_device *device)
+{
+	return (unsigned)sound_of(device)->options->queue_size;
+}
+
+static uint64_t sound_features(struct vhu_device *device)
+{
+	(void)device;
+	return 0;
+}
+
+static int sound_get_config(struct vhu_device *device, uint32_t offset, uint32_t size, uint8_t *buf)
+{
+	const struct vhu_sound *sound = sound_of(device);
+	const struct vhu_snd_config config = {
+		.jacks = htole32(sound->n_jacks),
+		.streams = htole32(sound->n_streams),
+		.chmaps = htole32(sound->n_chmaps),
+	};
+
+	if (offset < sizeof(config))
+		memcpy(buf, (const char *)&config + offset,
+		       min_u64(size, sizeof(config) - offset));
+	return 0;
+}
+
+static void handle_transfers(struct vhu_sound *sound, unsigned queue)
+{
+	bool capture = queue == VHU_SOUND_RX;
+
+	vhu_sound_take_messages(sound, ring(sound, queue), capture ? &sound->rx : &sound->tx);
+	for (unsigned i = 0; i < sound->n_streams; i++) {
+		struct vhu_sound_stream *stream = &sound->streams[i];
+
+		if (stream->due && vhu_sound_is_capture(stream) == capture)
+			vhu_sound_stream_pump(stream);
+	}
+}
+
+static int sound_handle_event(struct vhu_device *device, unsigned event_id, uint32_t epoll_events,
+			      unsigned worker_idx)
+{
+	struct vhu_sound *sound = sound_of(device);
+
+	(void)epoll_events;
+	(void)worker_idx;
+	if (event_id == VHU_SOUND_CONTROL)
+		vhu_sound_handle_control(sound, ring(sound, event_id));
+	else if (event_id == VHU_SOUND_EVENT)
+		vhu_sound_events_send(&sound->events, ring(sound, event_id));
+	else
+		handle_transfers(sound, event_id);
+	return 0;
+}
+
+/* A stream that plays goes on where it is. */
+static int sound_start(struct vhu_device *device, unsigned queue, unsigned size)
+{
+	struct vhu_sound *sound = sound_of(device);
+
+	(void)size;
+	for (unsigned i = 0; i < sound->n_streams; i++)
+		if (queue_of(&sound->streams[i]) == queue)
+			sound->streams[i].due = true;
+	return 0;
+}
+
+static void sound_drain(struct vhu_device *device, unsigned queue, enum vhu_drain_reason reason)
+{
+	struct vhu_sound *sound = sound_of(device);
+
+	(void)reason;
+	if (queue == VHU_SOUND_TX)
+		vhu_sound_give_back(sound, ring(sound, queue), &sound->tx);
+	else if (queue == VHU_SOUND_RX)
+		vhu_sound_give_back(sound, ring(sound, queue), &sound->rx);
+	else if (queue == VHU_SOUND_CONTROL)
+		for (unsigned i = 0; i < sound->n_streams; i++)
+			vhu_sound_stream_answer(&sound->streams[i]);
+}
+
+static void reset(struct vhu_sound *sound)
+{
+	for (unsigned i = 0; i < sound->n_streams; i++)
+		vhu_sound_stream_reset(&sound->streams[i]);
+	vhu_sound_events_reset(&sound->events);
+	for (unsigned i = 0; i < sound->n_jacks; i++)
+		sound->jacks[i].defconf = sound->jacks[i].jack->defconf;
+}
+
+static void sound_reset_device(struct vhu_device *device)
+{
+	reset(sound_of(device));
+}
+
+static void sound_set_backend_req_fd(struct vhu_device *device, struct vhu_channel *channel)
+{
+	/* The session has ended. */
+	if (!channel)
+		reset(sound_of(device));
+}
+
+static void sound_destroy(struct vhu_device *device)
+{
+	struct vhu_sound *sound = sound_of(device);
+
+	for (unsigned i = 0; i < sound->n_streams; i++)
+		vhu_sound_stream_finish(&sound->streams[i]);
+	free(sound);
+}
+
+static const struct vhu_device_ops sound_ops = {
+	.name = "sound",
+	.locking = VHU_LOCK_WORKER,
+	.calls_once = true,
+	.num_queues = sound_num_queues,
+	.max_queue_size = sound_max_queue_size,
+	.features = sound_features,
+	.reset_device = sound_reset_device,
+	.get_config = sound_get_config,
+	.set_backend_req_fd = sound_set_backend_req_fd,
+	.handle_event = sound_handle_event,
+	.start = sound_start,
+	.drain = sound_drain,
+	.destroy = sound_destroy,
+};
+
+/* --- its making ----------------------------------------------------------------------------- */
+
+static const struct vhu_sound_host_ops *const hosts[] = {
+	&vhu_sound_host_alsa,
+	&vhu_sound_host_null,
+	&vhu_sound_host_wav,
+};
+
+static const struct vhu_sound_host_ops *find_host(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(hosts); i++)
+		if (!strcmp(hosts[i]->name, name))
+			return hosts[i];
+	return NULL;
+}
+
+/* What is asked for, as far as the PCM can. */
+static int narrow(struct vhu_sound_stream *stream, const struct vhu_sound_options *o)
+{
+	const struct vhu_sound_stream_options *own = &stream->options;
+	struct vhu_sound_caps *caps = &stream->caps;
+	uint64_t formats = own->formats ? own->formats : o->formats;
+	uint64_t rates = own->rates ? own->rates : o->rates;
+	unsigned min = own->channels_min ? own->channels_min : o->channels_min;
+	unsigned max = own->channels_max ? own->channels_max : o->channels_max;
+
+	if (formats)
+		caps->formats &= formats;
+	if (rates)
+		caps->rates &= rates;
+	if (min)
+		caps->channels_min = (unsigned)max_u64(caps->channels_min, min);
+	if (max)
+		caps->channels_max = (unsigned)min_u64(caps->channels_max, max);
+	if (caps->formats && caps->rates && caps->channels_min <= caps->channels_max)
+		return 0;
+	vhu_error("%s: it has no %s of those asked for", stream->label,
+		  !caps->formats ? "format" :
+		  !caps->rates	 ? "rate" :
+				   "number of channels");
+	return -EINVAL;
+}
+
+static void add_chmaps(struct vhu_sound *sound, const struct vhu_sound_stream *stream)
+{
+	for (unsigned i = 0; i < stream->caps.n_maps; i++) {
+		const struct vhu_sound_map *map = &stream->caps.maps[i];
+
+		if (map->channels >= stream->caps.channels_min &&
+		    map->channels <= stream->caps.channels_max)
+			sound->chmaps[sound->n_chmaps++] =
+				(struct vhu_sound_chmap){ map, stream };
+	}
+}
+
+static int add_stream(struct vhu_sound *sound, const struct vhu_sound_stream_options *options)
+{
+	const struct vhu_sound_host_ops *host = find_host(options->host);
+	struct vhu_sound_stream *stream = &sound->streams[sound->n_streams];
+	int r;
+
+	stream->sink = &sound->stream_sink;
+	stream->options = *options;
+	stream->label = options->where ? options->where : options->host;
+	stream->id = sound->n_streams;
+	stream->latency_ms = sound->options->latency_ms;
+	stream->pace = sound->options->pace;
+	for (unsigned i = 0; i < sound->n_streams; i++)
+		stream->nid += sound->streams[i].options.capture == options->capture;
+	r = host->probe(&stream->options, &stream->caps);
+	if (r == 0)
+		r = narrow(stream, sound->options);
+	if (r < 0)
+		return r;
+	r = vhu_sound_stream_init(stream, vhu_device_worker(&sound->device, 0)->loop, host);
+	sound->n_streams++;
+	if (r == 0)
+		add_chmaps(sound, stream);
+	return r;
+}
+
+static void add_own_jacks(struct vhu_sound *sound)
+{
+	for (unsigned i = 0; i < sound->options->n_jacks; i++) {
+		struct vhu_sound_jack *jack = &sound->own_jacks[i];
+
+		snprintf(jack->name, sizeof(jack->name), "%s", sound->options->jacks[i]);
+		jack->connected = true;
+		sound->jacks[sound->n_jacks++] = (struct vhu_sound_jack_state){ .jack = jack };
+	}
+}
+
+int vhu_sound_new(const struct vhu_sound_options *options, struct vhu_device **ret_device)
+{
+	struct vhu_sound_stream_options streams[VHU_SOUND_STREAMS_MAX];
+	struct vhu_sound *sound;
+	unsigned n = vhu_sound_options_streams(options, streams);
+	int r = vhu_sound_options_check(options);
+
+	if (r < 0)
+		return r;
+	sound = calloc(1, sizeof(*sound));
+	if (!sound)
+		return -ENOMEM;
+	sound->options = options;
+	sound->stream_sink = stream_sink;
+	r = vhu_device_init(&sound->device, &sound_ops);
+	if (r < 0) {
+		free(sound);
+		return r;
+	}
+	sound->device.poll_max_ns = 0; /* a timer says when */
+	for (unsigned i = 0; i < n && r == 0; i++)
+		r = add_stream(sound, &streams[i]);
+	if (r < 0) {
+		vhu_device_unref(&sound->device);
+		return r;
+	}
+	add_own_jacks(sound);
+	*ret_device = &sound->device;
+	return 0;
+}

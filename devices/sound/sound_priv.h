@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHU_DEVICES_SOUND_SOUND_PRIV_H
+#define VHU_DEVICES_SOUND_SOUND_PRIV_H
+
+#include "common/backend/device.h"
+#include "devices/sound/card.h"
+#include "devices/sound/events.h"
+#include "devices/sound/stream.h"
+
+/* Virtqueues (virtio 1.3, 5.14.2). */
+enum {
+	VHU_SOUND_CONTROL,
+	VHU_SOUND_EVENT,
+	VHU_SOUND_TX,
+	VHU_SOUND_RX,
+	VHU_SOUND_N_QUEUES,
+};
+
+#define VHU_SOUND_QUEUE_MAX 1024
+#define VHU_SOUND_ELEMENTS_MAX (2 * VHU_SOUND_STREAMS_MAX)
+#define VHU_SOUND_ALL_MAPS_MAX (VHU_SOUND_MAPS_MAX * VHU_SOUND_STREAMS_MAX)
+
+struct vhu_sound_chmap {
+	const struct vhu_sound_map *map;
+	const struct vhu_sound_stream *stream; /* the first one that it is for */
+};
+
+struct vhu_sound_jack_state {
+	const struct vhu_sound_jack *jack;
+	unsigned stream;
+	uint32_t defconf; /* as the driver has mapped it */
+	bool gone;	  /* with the whole card */
+};
+
+/* Messages of a transfer queue, by the slot of their chains. */
+struct vhu_sound_transfers {
+	struct vhu_sound_message messages[VHU_SOUND_QUEUE_MAX];
+	uint64_t turns; /* messages popped so far */
+	struct vhu_log_limit log_limit;
+};
+
+struct vhu_sound {
+	struct vhu_device device;
+	const struct vhu_sound_options *options;
+	struct vhu_sound_stream_sink stream_sink;
+	unsigned n_streams, n_chmaps, n_jacks;
+	struct vhu_sound_stream streams[VHU_SOUND_STREAMS_MAX];
+	struct vhu_sound_chmap chmaps[VHU_SOUND_ALL_MAPS_MAX];
+	struct vhu_sound_jack_state jacks[VHU_SOUND_JACKS_MAX];
+	struct vhu_sound_jack own_jacks[VHU_SOUND_JACKS_MAX]; /* of --jack */
+	struct vhu_sound_transfers tx, rx;
+	struct vhu_sound_events events;
+	struct vhu_counter requests, bad_requests;
+	struct vhu_log_limit log_limit;
+};
+
+/* control.c */
+void vhu_sound_handle_control(struct vhu_sound *sound, struct vhu_vring *vring);
+/* written: bytes behind the status. */
+void vhu_sound_answer(struct vhu_vring *vring, struct vhu_chain *chain, uint32_t status,
+		      size_t written);
+
+/* transfer.c */
+void vhu_sound_take_messages(struct vhu_sound *sound, struct vhu_vring *vring,
+			     struct vhu_sound_transfers *transfers);
+void vhu_sound_end_message(struct vhu_vring *vring, struct vhu_sound_message *message,
+			   uint32_t status, uint32_t latency_bytes);
+/* What the queue's streams hold goes back to the ring, or is completed where that cannot be. */
+void vhu_sound_give_back(struct vhu_sound *sound, struct vhu_vring *vring,
+			 struct vhu_sound_transfers *transfers);
+
+#endif
