@@ -17,6 +17,8 @@ base_modules="virtio_pci virtio_blk virtio_iommu virtio_rng crc32c_generic ext4 
 fio_programs="fio"
 input_programs="udevadm chrt"
 input_modules="uinput evdev virtio_pci virtio_input"
+sound_programs="aplay arecord amixer"
+sound_modules="virtio_pci virtio_snd snd-aloop"
 input_rules="50-udev-default 60-input-id 60-persistent-input 71-seat 73-seat-late"
 
 # A program and the libraries it loads, at the same paths.
@@ -96,6 +98,16 @@ fill_input()
 	cp -r /usr/share/libinput usr/share
 	printf '%s\n' root:x:0:0:::/bin/sh nobody:x:65534:65534:::/bin/sh >etc/passwd
 	printf '%s\n' root:x:0: tty:x:5: input:x:105: nogroup:x:65534: >etc/group
+}
+
+# A guest without disks, instead of base.
+fill_sound()
+{
+	fill_root
+	copy_programs $sound_programs
+	copy_modules $sound_modules
+	mkdir -p usr/share/alsa
+	cp -r /usr/share/alsa/{alsa.conf,cards,ctl,pcm} usr/share/alsa
 }
 
 # All that decides what a layer holds: this folder's scripts, the kernel, the programs.
