@@ -41,7 +41,7 @@ struct frames {
 	int32_t *samples;
 };
 
-static void die(const char *what, const char *which)
+_Noreturn static void die(const char *what, const char *which)
 {
 	fprintf(stderr, "samples: %s: %s\n", what, which);
 	exit(2);
