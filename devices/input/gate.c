@@ -70,7 +70,7 @@ static void grab(struct vhu_input_gate *gate, bool on)
 		return;
 	source->grabbed = on;
 	if (on)
-		vhu_counter_add(&gate->grabs, 1);
+		vhu_counter_add(&gate->stats->grabs, 1);
 	vhu_debug("%s: its events are %s", source->label, on ? "the guest's" : "the host's");
 }
 
@@ -141,6 +141,8 @@ static void take_packet(struct vhu_input_sink *sink, const struct vhu_input_even
 
 	if (gate->open)
 		gate->next->packet(gate->next, events, n, time_ns);
+	else if (!gate->listened)
+		vhu_counter_add(&gate->stats->unheard, 1);
 	if (gate->listened && gate->policy == VHU_INPUT_GRAB_TOGGLE)
 		watch_hotkey(gate);
 	update(gate);
@@ -166,12 +168,14 @@ static size_t tell_backlog(struct vhu_input_sink *sink)
 }
 
 void vhu_input_gate_init(struct vhu_input_gate *gate, const struct vhu_input_options *options,
-			 struct vhu_input_source *source, struct vhu_input_sink *next)
+			 struct vhu_input_source *source, struct vhu_input_sink *next,
+			 struct vhu_input_stats *stats)
 {
 	memset(gate, 0, sizeof(*gate));
 	gate->sink = (struct vhu_input_sink){ take_packet, take_resync, tell_backlog };
 	gate->next = next;
 	gate->source = source;
+	gate->stats = stats;
 	gate->policy = options->grab;
 	gate->hotkey = options->hotkey;
 	gate->toggle_call.fn = on_toggled;

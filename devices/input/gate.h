@@ -14,8 +14,8 @@
 
 #include "common/base/log.h"
 #include "common/base/loop.h"
-#include "common/base/stats.h"
 #include "devices/input/source.h"
+#include "devices/input/stats.h"
 
 /* LEDs, sounds and the repeat, as the guest has set them. */
 #define VHU_INPUT_OUTPUTS (LED_CNT + SND_CNT + REP_CNT)
@@ -32,7 +32,7 @@ struct vhu_input_gate {
 	unsigned n_outputs;
 	struct vhu_input_event outputs[VHU_INPUT_OUTPUTS];
 	struct vhu_log_limit log_limit;
-	struct vhu_counter grabs;
+	struct vhu_input_stats *stats;
 
 	/* Of all that one hotkey opens and shuts: the mouse goes with the keyboard. */
 	struct vhu_input_gate *next_toggled;
@@ -40,9 +40,10 @@ struct vhu_input_gate {
 	atomic_flag toggle_posted;
 };
 
-/* Borrows source and next; the source is attached to gate->sink by the caller. */
+/* Borrows the rest for life; the source is attached to gate->sink by the caller. */
 void vhu_input_gate_init(struct vhu_input_gate *gate, const struct vhu_input_options *options,
-			 struct vhu_input_source *source, struct vhu_input_sink *next);
+			 struct vhu_input_source *source, struct vhu_input_sink *next,
+			 struct vhu_input_stats *stats);
 /*
  * A driver listens: from the first start of the event queue until the session ends. Repeated calls
  * do nothing. The source is told too.

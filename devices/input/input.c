@@ -380,8 +380,7 @@ void vhu_input_print_stats(struct vhu_device *device)
 {
 	const struct vhu_input *input = input_of(device);
 
-	vhu_input_stats_print(&input->stats, input->source->label,
-			      vhu_counter_get(&input->gate.grabs));
+	vhu_input_stats_print(&input->stats, input->source->label);
 }
 
 static const struct vhu_input_source_ops *source_of(const struct vhu_input_options *o)
@@ -416,7 +415,7 @@ static int init_input(struct vhu_input *input)
 	adapt_ident(&input->ident, o);
 	input->sink = (struct vhu_input_sink){ sink_packet, sink_resync, sink_backlog };
 	vhu_input_outbox_init(&input->outbox, &input->stats);
-	vhu_input_gate_init(&input->gate, o, input->source, &input->sink);
+	vhu_input_gate_init(&input->gate, o, input->source, &input->sink, &input->stats);
 	input->slot_known = vhu_input_ident_slots(&input->ident);
 	input->begin_call.fn = begin_posted;
 	return vhu_device_init(&input->device, &input_ops);

@@ -19,6 +19,7 @@ static const struct {
 	}
 	COUNTER(packets), COUNTER(events),    COUNTER(unheard),	    COUNTER(merged),
 	COUNTER(repairs), COUNTER(overflows), COUNTER(bad_buffers), COUNTER(status_events),
+	COUNTER(grabs),
 };
 
 void vhu_input_stats_add_latency(struct vhu_input_stats *stats, uint64_t ns)
@@ -75,7 +76,7 @@ static void print_text(FILE *out, const char *text)
 	}
 }
 
-void vhu_input_stats_print(const struct vhu_input_stats *stats, const char *label, uint64_t grabs)
+void vhu_input_stats_print(const struct vhu_input_stats *stats, const char *label)
 {
 	char *line = NULL;
 	size_t len = 0;
@@ -89,7 +90,6 @@ void vhu_input_stats_print(const struct vhu_input_stats *stats, const char *labe
 	for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
 		fprintf(out, ",\"%s\":%" PRIu64, counters[i].name,
 			vhu_counter_get((const void *)((const char *)stats + counters[i].offset)));
-	fprintf(out, ",\"grabs\":%" PRIu64, grabs);
 	print_latency(out, stats);
 	fprintf(out, "}\n");
 	/* One write, so that lines of several threads do not mix. */

@@ -16,6 +16,7 @@ struct vhu_input_stats {
 	struct vhu_counter packets;   /* that the guest has got, whole */
 	struct vhu_counter events;    /* of these */
 	struct vhu_counter unheard;   /* packets that came while no driver listened */
+	struct vhu_counter grabs;
 	struct vhu_counter merged;    /* packets that were added to the one before */
 	struct vhu_counter repairs;   /* packets made of a difference */
 	struct vhu_counter overflows; /* the guest was too slow */
@@ -26,6 +27,6 @@ struct vhu_input_stats {
 
 void vhu_input_stats_add_latency(struct vhu_input_stats *stats, uint64_t ns);
 /* One line of JSON on standard error, with one write. */
-void vhu_input_stats_print(const struct vhu_input_stats *stats, const char *label, uint64_t grabs);
+void vhu_input_stats_print(const struct vhu_input_stats *stats, const char *label);
 
 #endif

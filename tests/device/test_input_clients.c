@@ -208,6 +208,8 @@ static void a_replay_to_nobody(void **state)
 	assert_true(is_said(&program, "waiting for a front-end", NULL));
 	kill(program.pid, SIGUSR2);
 	assert_true(is_said(&program, "no guest listened", NULL));
+	kill(program.pid, SIGUSR1);
+	assert_true(is_said(&program, "\"unheard\":1,", NULL));
 	assert_int_equal(unlink(path), 0);
 	program_finish(&program);
 }
