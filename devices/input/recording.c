@@ -19,7 +19,7 @@ struct reader {
 	size_t room;
 	unsigned n_props;	  /* bytes so far */
 	unsigned n_codes[EV_CNT]; /* the same, of each type */
-	bool has_ids;
+	bool has_name, has_ids;
 	const char *why; /* a constant text */
 };
 
@@ -101,8 +101,9 @@ static int read_name(struct reader *reader, const char *at)
 
 	at = skip_blanks(at);
 	len = strlen(at);
-	reader->why = "is not a name of 1 to 128 bytes";
-	if (!len || len > VHU_INPUT_TEXT_MAX)
+	reader->why = "is not a name of up to 128 bytes";
+	reader->has_name = true;
+	if (len > VHU_INPUT_TEXT_MAX)
 		return -EINVAL;
 	memcpy(name, at, len + 1);
 	return 0;
@@ -330,7 +331,7 @@ int vhu_input_recording_read(const char *path, struct vhu_input_recording *ret_r
 	vhu_input_state_init(&recording.state);
 	r = read_lines(&reader, file, path);
 	fclose(file);
-	if (r == 0 && (!recording.ident.name[0] || !reader.has_ids || !reader.n_codes[EV_SYN])) {
+	if (r == 0 && (!reader.has_name || !reader.has_ids || !reader.n_codes[EV_SYN])) {
 		vhu_error("%s: does not say what device it is of: N:, I: and B: lines are missing",
 			  path);
 		r = -EINVAL;

@@ -159,8 +159,13 @@ static void send_packet(struct client *client, const struct vhu_input_event *eve
 	vhu_input_source_event(source, EV_SYN, SYN_REPORT, 0, now_ns);
 }
 
-/* A key that another client holds, too, stays down. */
-static void release_keys(struct client *client)
+static bool holds_contact(const struct client *client, unsigned slot)
+{
+	return client->state.contacts[slot].values[ABS_MT_TRACKING_ID - VHU_INPUT_MT_FIRST] >= 0;
+}
+
+/* What another client holds, too, stays: a key, the contact of a slot. */
+static void release_all(struct client *client)
 {
 	struct stream *stream = client->stream;
 	struct vhu_input_state up = client->state;
@@ -172,6 +177,9 @@ static void release_keys(struct client *client)
 
 		for (size_t j = 0; other != client && j < sizeof(up.keys); j++)
 			up.keys[j] |= other->state.keys[j] & client->state.keys[j];
+		for (unsigned j = 0; other != client && j < VHU_INPUT_SLOTS_MAX; j++)
+			if (holds_contact(other, j))
+				up.contacts[j] = client->state.contacts[j];
 	}
 	n = vhu_input_state_repair(&client->state, &up, stream->repair);
 	if (n)
@@ -182,7 +190,7 @@ static void drop_client(struct client *client)
 {
 	vhu_source_remove(steal_ptr(&client->watch));
 	close_fd(&client->fd);
-	release_keys(client);
+	release_all(client);
 	vhu_input_state_init(&client->state);
 }
 
@@ -257,6 +265,8 @@ static const char *take_byte(struct client *client, char byte)
 	}
 	if (!byte)
 		return "is no text";
+	while (client->line_len && client->line[client->line_len - 1] == '\r')
+		client->line_len--;
 	client->line[client->line_len] = '\0';
 	why = take_line(client);
 	client->line_len = 0;

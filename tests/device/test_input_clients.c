@@ -77,8 +77,14 @@ static void clients_come_and_go(void **state)
 	stage_type(stage->client, "E: 0.0 0003 0039 -1\n" SYN_LINE);
 	stage_expect(stage, EV_ABS, ABS_MT_SLOT, 1);
 	stage_expect_packet(stage, EV_ABS, ABS_MT_TRACKING_ID, -1);
-	close(fds[0]);
+	/* One in the same slot leaves: the contact is the other's, too. */
+	fds[1] = stage_connect_client(stage);
+	stage_type(fds[1], "E: 0.0 0003 0039 7\r\n" SYN_LINE);
 	stage_expect(stage, EV_ABS, ABS_MT_SLOT, 0);
+	stage_expect_packet(stage, EV_ABS, ABS_MT_TRACKING_ID, 7);
+	close(fds[1]);
+	stage_expect_silence(stage);
+	close(fds[0]);
 	stage_expect_packet(stage, EV_ABS, ABS_MT_TRACKING_ID, -1);
 	/* The first one is there still: 15 more. */
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)

@@ -117,7 +117,6 @@ static void wrong_lines(void **state)
 		"E: 0.0 0001 0001 1 1",
 		"E: -1.0 0001 0001 1",
 		"E: 99999999999999999999.0 0001 0001 1",
-		"N:",
 		"I: 0 0 0",
 		"I: 0 0 0 10000",
 		"P: 100",
@@ -146,6 +145,18 @@ static void wrong_lines(void **state)
 		if (r != -EINVAL || !strstr(text, ": line 20 "))
 			fail_msg("%s: %d %s", lines[i], r, text);
 	}
+}
+
+/* Some devices have none, and --record says so. */
+static void no_name(void **state)
+{
+	static const char text[] = "N: \nI: 0003 0001 0001 0001\nB: 00 0b\n";
+	struct vhu_input_recording recording;
+
+	(void)state;
+	assert_int_equal(read_text(text, sizeof(text) - 1, &recording), 0);
+	assert_string_equal(recording.ident.name, "");
+	vhu_input_recording_free(&recording);
 }
 
 static void what_is_no_text(void **state)
@@ -195,6 +206,7 @@ int main(void)
 		cmocka_unit_test(a_whole_one),
 		cmocka_unit_test(cut_short),
 		cmocka_unit_test(wrong_lines),
+		cmocka_unit_test(no_name),
 		cmocka_unit_test(what_is_no_text),
 	};
 
