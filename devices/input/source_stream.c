@@ -124,8 +124,10 @@ static int stream_open(const struct vhu_input_options *options, struct vhu_input
 		stream->dev = st.st_dev;
 		stream->ino = st.st_ino;
 	}
-	for (unsigned i = 0; i < CLIENTS_MAX; i++)
+	for (unsigned i = 0; i < CLIENTS_MAX; i++) {
 		stream->clients[i] = (struct client){ .stream = stream, .fd = -1 };
+		vhu_input_state_init(&stream->clients[i].state);
+	}
 	vhu_input_source_init(&stream->source, &vhu_input_source_stream, options->stream);
 	vhu_input_kinds_ident(options->kinds ? options->kinds : DEFAULT_KINDS, &stream->ident);
 	*ret_ident = stream->ident;
@@ -349,7 +351,6 @@ static void client_comes(void *data, uint32_t events)
 	client->fd = steal_fd(&fd);
 	client->line_number = 1;
 	client->line_len = client->n = 0;
-	vhu_input_state_init(&client->state);
 	watch_client(client);
 }
 
