@@ -17,7 +17,7 @@ static const struct {
 #undef COUNTER
 };
 
-static void print_text(FILE *out, const char *text)
+void vhu_sound_print_text(FILE *out, const char *text)
 {
 	fputc('"', out);
 	for (; *text; text++) {
@@ -32,7 +32,7 @@ static void print_stream(FILE *out, const struct vhu_sound_stream *stream)
 {
 	fprintf(out, "{\"stream\": %u, \"direction\": \"%s\", \"pcm\": ", stream->id,
 		vhu_sound_is_capture(stream) ? "capture" : "playback");
-	print_text(out, stream->label);
+	vhu_sound_print_text(out, stream->label);
 	for (size_t i = 0; i < ARRAY_SIZE(counters); i++) {
 		const char *at = (const char *)&stream->stats + counters[i].offset;
 

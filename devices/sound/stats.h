@@ -4,6 +4,8 @@
 
 /* What a stream counts. The worker writes, anyone reads. */
 
+#include <stdio.h>
+
 #include "common/base/stats.h"
 
 struct vhu_sound_stats {
@@ -16,5 +18,8 @@ struct vhu_sound_stats {
 	struct vhu_counter fill_frames;	   /* as last seen */
 	struct vhu_counter latency_frames; /* as last told */
 };
+
+/* A string of JSON. */
+void vhu_sound_print_text(FILE *out, const char *text);
 
 #endif
