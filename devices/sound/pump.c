@@ -29,11 +29,14 @@ static int64_t passed(const struct vhu_sound_stream *s)
 	return vhu_sound_frames_in(vhu_now_ns() - s->begun_ns, s->params.rate_hz);
 }
 
-/* More was played than there was time for: the PCM takes whatever comes. */
+/* More went than there was time for, whatever the two clocks differ by: it takes what comes. */
 static bool is_clockless(const struct vhu_sound_stream *s, int64_t fill)
 {
-	return s->pace == VHU_SOUND_PACE_AUTO && !vhu_sound_is_capture(s) &&
-	       s->moved - fill > passed(s) + 2 * (int64_t)s->params.target_frames;
+	int64_t gone = vhu_sound_is_capture(s) ? s->moved : s->moved - fill;
+	int64_t time = passed(s);
+
+	return s->pace == VHU_SOUND_PACE_AUTO &&
+	       gone > time + time / 4 + 2 * (int64_t)s->params.target_frames;
 }
 
 int64_t vhu_sound_stream_fill(struct vhu_sound_stream *s)
@@ -103,13 +106,19 @@ static void set_timer(struct vhu_sound_stream *s, uint64_t ns)
 	vhu_source_set_timer(s->timer, ns);
 }
 
-/* --- playback ------------------------------------------------------------------------------- */
+/* The ring of a host may be smaller than what was asked for. */
+static uint32_t target_of(const struct vhu_sound_stream *s)
+{
+	return s->port.host ? s->port.host->params.target_frames : s->params.target_frames;
+}
 
 /* For each message one visit; a large one is taken in parts. */
 static uint32_t needed(const struct vhu_sound_stream *s)
 {
-	return (uint32_t)min_u64(s->head->left, max_u64(s->params.target_frames / 2, 1));
+	return (uint32_t)min_u64(s->head->left, max_u64(target_of(s) / 2, 1));
 }
+
+/* --- playback ------------------------------------------------------------------------------- */
 
 static int64_t write_frames(struct vhu_sound_stream *s, struct vhu_sound_message *message,
 			    uint32_t n)
@@ -124,7 +133,7 @@ static int64_t write_frames(struct vhu_sound_stream *s, struct vhu_sound_message
 static int64_t feed(struct vhu_sound_stream *s, int64_t *fill)
 {
 	struct vhu_sound_message *message = s->head;
-	uint32_t room = (uint32_t)(s->params.target_frames - *fill);
+	uint32_t room = (uint32_t)(target_of(s) - *fill);
 	int64_t n = write_frames(s, message, (uint32_t)min_u64(room, message->left)), r = 0;
 
 	if (n <= 0)
@@ -159,7 +168,7 @@ static void pump_playback(struct vhu_sound_stream *s)
 	uint64_t ns = 0;
 
 	for (unsigned tries = 0; s->head && tries < TRIES;) {
-		if (fill + needed(s) > s->params.target_frames)
+		if (fill + needed(s) > target_of(s))
 			break;
 		n = feed(s, &fill);
 		if (n == 0)
@@ -172,8 +181,7 @@ static void pump_playback(struct vhu_sound_stream *s)
 	}
 	vhu_counter_set(&s->stats.fill_frames, (uint64_t)fill);
 	if (s->head)
-		ns = vhu_sound_ns_of(fill + needed(s) - s->params.target_frames,
-				     s->params.rate_hz);
+		ns = vhu_sound_ns_of(fill + needed(s) - target_of(s), s->params.rate_hz);
 	else if (s->running)
 		ns = vhu_sound_ns_of(fill + 1, s->params.rate_hz);
 	if (s->head && (n <= 0 || !ns))
@@ -195,8 +203,7 @@ static int64_t read_frames(struct vhu_sound_stream *s, struct vhu_sound_message 
 static int64_t drink(struct vhu_sound_stream *s, int64_t *fill)
 {
 	struct vhu_sound_message *message = s->head;
-	int64_t n = read_frames(s, message,
-				(uint32_t)min_u64((uint64_t)*fill, message->left));
+	int64_t n = read_frames(s, message, (uint32_t)min_u64((uint64_t)*fill, message->left));
 
 	if (n <= 0)
 		return n;
@@ -210,8 +217,7 @@ static int64_t drink(struct vhu_sound_stream *s, int64_t *fill)
 
 static uint32_t wanted(const struct vhu_sound_stream *s)
 {
-	return s->head ? (uint32_t)min_u64(s->head->left, s->params.period_frames) :
-			 s->params.period_frames;
+	return s->head ? needed(s) : s->params.period_frames;
 }
 
 /* The newest are kept: a driver that is late wants to hear what is. */
