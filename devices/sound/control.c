@@ -3,6 +3,7 @@
 #include <endian.h>
 #include <string.h>
 
+#include "common/backend/worker.h"
 #include "common/base/log.h"
 #include "common/base/num.h"
 #include "devices/sound/pump.h"
@@ -149,12 +150,23 @@ static uint32_t pcm_command(struct vhu_sound *sound, struct request *request)
 {
 	uint32_t id = le32toh(request->head.pcm.stream_id), status;
 	struct vhu_sound_stream *stream;
+	struct vhu_vring *vring;
+	bool capture;
 
 	if (id >= sound->n_streams)
 		return VIRTIO_SND_S_BAD_MSG;
 	stream = &sound->streams[id];
+	capture = vhu_sound_is_capture(stream);
+	vring = vhu_device_vring(&sound->device, capture ? VHU_SOUND_RX : VHU_SOUND_TX);
+	/* All that was queued is over with RELEASE, also what nobody has looked at yet. */
+	if (request->code == VIRTIO_SND_R_PCM_RELEASE) {
+		vhu_sound_take_messages(sound, vring, capture ? &sound->rx : &sound->tx);
+		vhu_worker_wake_ring(vring->worker, vring->index);
+	}
 	status = vhu_sound_stream_command(stream, request->code - VIRTIO_SND_R_PCM_SET_PARAMS,
 					  &request->head.params);
+	/* The driver sees them before the answer. */
+	vhu_vring_notify(vring);
 	if (status == VHU_SOUND_LATER)
 		stream->held = request->chain;
 	return status;

@@ -18,10 +18,13 @@
 #define AGAIN_NS NS_PER_MS
 /* Errors of the host in one pump; after that it has its rest until the next one. */
 #define TRIES 3
+/* A device that stands still for so long has gone, whatever it says. */
+#define STUCK_NS NS_PER_SEC
 
 static bool has_clock(const struct vhu_sound_stream *s)
 {
-	return s->port.host && s->port.host->ops->fill && !s->clocked;
+	return s->port.host && s->port.host->ops->fill && !s->clocked &&
+	       s->pace != VHU_SOUND_PACE_TIMER;
 }
 
 static int64_t passed(const struct vhu_sound_stream *s)
@@ -39,12 +42,28 @@ static bool is_clockless(const struct vhu_sound_stream *s, int64_t fill)
 	       gone > time + time / 4 + 2 * (int64_t)s->params.target_frames;
 }
 
+/* Where the device is, by what it has in its ring. It is to move while there is something in it. */
+static bool is_stuck(struct vhu_sound_stream *s, int64_t fill)
+{
+	bool capture = vhu_sound_is_capture(s);
+	int64_t position = capture ? s->moved + fill : s->moved - fill;
+	uint64_t now_ns = vhu_now_ns();
+
+	if (position != s->position || (!capture && !fill)) {
+		s->position = position;
+		s->position_ns = now_ns;
+	}
+	return now_ns - s->position_ns > STUCK_NS;
+}
+
 int64_t vhu_sound_stream_fill(struct vhu_sound_stream *s)
 {
 	int64_t fill;
 
 	if (has_clock(s)) {
 		fill = s->port.host->ops->fill(s->port.host);
+		if (fill >= 0 && is_stuck(s, fill))
+			return -ENODEV;
 		if (fill < 0 || !is_clockless(s, fill))
 			return fill;
 		vhu_info("%s: it has no clock of its own; paced by a timer", s->label);
@@ -56,13 +75,21 @@ int64_t vhu_sound_stream_fill(struct vhu_sound_stream *s)
 	return fill < 0 ? -EPIPE : fill;
 }
 
-/* Ran out, or over: the ring begins anew. */
-static void begin_anew(struct vhu_sound_stream *s)
+static void note_xrun(struct vhu_sound_stream *s)
 {
+	if (s->excused)
+		return;
 	vhu_counter_add(&s->stats.xruns, 1);
 	if (s->features & 1u << VIRTIO_SND_PCM_F_EVT_XRUNS)
 		s->sink->event(s->sink, s, VIRTIO_SND_EVT_PCM_XRUN);
+}
+
+/* Ran out, or over: the ring begins anew. */
+static void begin_anew(struct vhu_sound_stream *s)
+{
+	note_xrun(s);
 	s->running = false;
+	s->fill = 0;
 	if (s->port.host && s->port.host->ops->reset(s->port.host) == -ENODEV)
 		vhu_sound_stream_lose(s);
 }
@@ -82,7 +109,8 @@ static int64_t begin(struct vhu_sound_stream *s)
 	if (r < 0)
 		return r;
 	s->running = true;
-	s->begun_ns = vhu_now_ns();
+	s->begun_ns = s->position_ns = vhu_now_ns();
+	s->position = 0;
 	return 0;
 }
 
@@ -96,14 +124,15 @@ static int64_t delay_of(struct vhu_sound_stream *s, int64_t fill)
 	return delay < 0 ? fill : delay;
 }
 
-static void set_timer(struct vhu_sound_stream *s, uint64_t ns)
+/* Nobody tells of new messages: they are looked for. */
+static bool polls(const struct vhu_sound_stream *s)
 {
-	uint64_t period_ns = vhu_sound_ns_of(s->params.period_frames, s->params.rate_hz);
+	return s->features & 1u << VIRTIO_SND_PCM_F_MSG_POLLING;
+}
 
-	/* Nobody tells of new messages then. */
-	if (!s->head && s->features & 1u << VIRTIO_SND_PCM_F_MSG_POLLING)
-		ns = ns ? min_u64(ns, period_ns) : period_ns;
-	vhu_source_set_timer(s->timer, ns);
+static uint64_t period_ns(const struct vhu_sound_stream *s)
+{
+	return vhu_sound_ns_of(s->params.period_frames, s->params.rate_hz);
 }
 
 /* The ring of a host may be smaller than what was asked for. */
@@ -130,11 +159,10 @@ static int64_t write_frames(struct vhu_sound_stream *s, struct vhu_sound_message
 }
 
 /* Part of the first message. The frames that went, 0 when the host has no room after all. */
-static int64_t feed(struct vhu_sound_stream *s, int64_t *fill)
+static int64_t feed(struct vhu_sound_stream *s, int64_t room)
 {
 	struct vhu_sound_message *message = s->head;
-	uint32_t room = (uint32_t)(target_of(s) - *fill);
-	int64_t n = write_frames(s, message, (uint32_t)min_u64(room, message->left)), r = 0;
+	int64_t n = write_frames(s, message, (uint32_t)min_u64((uint64_t)room, message->left)), r = 0;
 
 	if (n <= 0)
 		return n;
@@ -142,51 +170,65 @@ static int64_t feed(struct vhu_sound_stream *s, int64_t *fill)
 		s->moved = 0;
 		r = begin(s);
 	}
-	*fill += n;
+	s->excused = false;
+	s->fill += n;
 	s->moved += n;
 	message->left -= (uint32_t)n;
 	if (!message->left)
-		vhu_sound_stream_complete(s, delay_of(s, *fill));
+		vhu_sound_stream_complete(s, delay_of(s, s->fill));
 	return r < 0 ? r : n;
 }
 
-static int64_t look(struct vhu_sound_stream *s)
+static void look(struct vhu_sound_stream *s)
 {
-	int64_t fill;
+	int64_t fill = s->running ? vhu_sound_stream_fill(s) : 0;
 
-	if (!s->running)
-		return 0;
-	fill = vhu_sound_stream_fill(s);
 	if (fill < 0)
 		take_error(s, fill);
-	return fill < 0 ? 0 : fill;
+	else
+		s->fill = fill;
+}
+
+/* Until there is room for the first message, or nothing is left to be heard. */
+static uint64_t next_look_ns(const struct vhu_sound_stream *s)
+{
+	uint64_t dry_ns = vhu_sound_ns_of(s->fill + 1, s->params.rate_hz);
+
+	if (s->head)
+		return max_u64(AGAIN_NS, vhu_sound_ns_of(s->fill + needed(s) - target_of(s),
+							 s->params.rate_hz));
+	if (!s->running)
+		return polls(s) ? period_ns(s) : 0;
+	return polls(s) ? min_u64(period_ns(s), max_u64(dry_ns / 2, AGAIN_NS)) : dry_ns;
 }
 
 static void pump_playback(struct vhu_sound_stream *s)
 {
-	int64_t fill = look(s), n = 1;
-	uint64_t ns = 0;
-
+	look(s);
 	for (unsigned tries = 0; s->head && tries < TRIES;) {
-		if (fill + needed(s) > target_of(s))
+		int64_t room = target_of(s) - s->fill, n;
+
+		if (room < needed(s))
 			break;
-		n = feed(s, &fill);
+		n = feed(s, room);
 		if (n == 0)
 			break;
 		if (n < 0) {
 			take_error(s, n);
-			fill = 0;
 			tries++;
 		}
 	}
-	vhu_counter_set(&s->stats.fill_frames, (uint64_t)fill);
-	if (s->head)
-		ns = vhu_sound_ns_of(fill + needed(s) - target_of(s), s->params.rate_hz);
-	else if (s->running)
-		ns = vhu_sound_ns_of(fill + 1, s->params.rate_hz);
-	if (s->head && (n <= 0 || !ns))
-		ns = max_u64(ns, AGAIN_NS);
-	set_timer(s, ns);
+	vhu_counter_set(&s->stats.fill_frames, (uint64_t)s->fill);
+	vhu_source_set_timer(s->timer, next_look_ns(s));
+}
+
+void vhu_sound_stream_finish_messages(struct vhu_sound_stream *s)
+{
+	if (s->state == VHU_SOUND_STARTED && !vhu_sound_is_capture(s))
+		while (s->head && feed(s, INT64_MAX) > 0)
+			;
+	s->excused = true;
+	vhu_sound_stream_flush(s);
 }
 
 /* --- capture -------------------------------------------------------------------------------- */
@@ -200,24 +242,21 @@ static int64_t read_frames(struct vhu_sound_stream *s, struct vhu_sound_message 
 	return n;
 }
 
-static int64_t drink(struct vhu_sound_stream *s, int64_t *fill)
+/* Part of the first message, or all of it. The frames that came. */
+static int64_t drink(struct vhu_sound_stream *s)
 {
 	struct vhu_sound_message *message = s->head;
-	int64_t n = read_frames(s, message, (uint32_t)min_u64((uint64_t)*fill, message->left));
+	int64_t n = read_frames(s, message,
+				(uint32_t)min_u64((uint64_t)s->fill, message->left));
 
 	if (n <= 0)
 		return n;
-	*fill -= n;
+	s->fill -= n;
 	s->moved += n;
 	message->left -= (uint32_t)n;
 	if (!message->left)
-		vhu_sound_stream_complete(s, delay_of(s, *fill));
+		vhu_sound_stream_complete(s, delay_of(s, s->fill));
 	return n;
-}
-
-static uint32_t wanted(const struct vhu_sound_stream *s)
-{
-	return s->head ? needed(s) : s->params.period_frames;
 }
 
 /* The newest are kept: a driver that is late wants to hear what is. */
@@ -225,43 +264,46 @@ static int64_t drop_old(struct vhu_sound_stream *s, int64_t fill)
 {
 	if (has_clock(s) || fill <= s->params.buffer_frames)
 		return fill;
-	vhu_counter_add(&s->stats.xruns, 1);
-	if (s->features & 1u << VIRTIO_SND_PCM_F_EVT_XRUNS)
-		s->sink->event(s->sink, s, VIRTIO_SND_EVT_PCM_XRUN);
+	note_xrun(s);
 	s->moved += fill - s->params.period_frames;
 	return s->params.period_frames;
 }
 
-static int64_t look_capture(struct vhu_sound_stream *s)
+static void look_capture(struct vhu_sound_stream *s)
 {
-	int64_t fill = 0;
-
 	for (unsigned tries = 0; tries < TRIES; tries++) {
-		if (!s->running) {
+		int64_t fill;
+
+		if (s->running) {
+			fill = vhu_sound_stream_fill(s);
+		} else {
 			s->moved = 0;
 			fill = begin(s);
-		} else {
-			fill = vhu_sound_stream_fill(s);
 		}
-		if (fill >= 0)
-			return drop_old(s, fill);
+		if (fill >= 0) {
+			s->fill = drop_old(s, fill);
+			return;
+		}
 		take_error(s, fill);
 	}
-	return 0;
+	s->fill = 0;
 }
 
 static void pump_capture(struct vhu_sound_stream *s)
 {
-	int64_t fill = look_capture(s), n = 1;
-	uint64_t ns;
+	uint64_t ns = polls(s) ? period_ns(s) : 0;
+	int64_t n = 1;
 
-	while (s->head && fill >= wanted(s) && (n = drink(s, &fill)) > 0)
+	look_capture(s);
+	s->excused = false;
+	while (s->head && s->fill >= needed(s) && (n = drink(s)) > 0)
 		;
 	if (n < 0)
 		take_error(s, n);
-	vhu_counter_set(&s->stats.fill_frames, (uint64_t)fill);
-	ns = vhu_sound_ns_of(wanted(s) - fill, s->params.rate_hz);
-	set_timer(s, max_u64(ns, n <= 0 ? AGAIN_NS : 1));
+	if (s->head)
+		ns = max_u64(AGAIN_NS, vhu_sound_ns_of(needed(s) - s->fill, s->params.rate_hz));
+	vhu_counter_set(&s->stats.fill_frames, (uint64_t)s->fill);
+	vhu_source_set_timer(s->timer, ns);
 }
 
 void vhu_sound_stream_pump(struct vhu_sound_stream *s)

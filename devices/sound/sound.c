@@ -45,16 +45,13 @@ static void stream_wake(struct vhu_sound_stream_sink *sink, const struct vhu_sou
 	wake(of_sink(sink), queue_of(stream));
 }
 
-/* It may be outside of a pass of the ring: RELEASE comes by another one. */
 static void stream_complete(struct vhu_sound_stream_sink *sink,
 			    const struct vhu_sound_stream *stream,
 			    struct vhu_sound_message *message, uint32_t status,
 			    uint32_t latency_bytes)
 {
-	struct vhu_vring *vring = ring(of_sink(sink), queue_of(stream));
-
-	vhu_sound_end_message(vring, message, status, latency_bytes);
-	vhu_vring_notify(vring);
+	vhu_sound_end_message(ring(of_sink(sink), queue_of(stream)), message, status,
+			      latency_bytes);
 }
 
 static void stream_prepared(struct vhu_sound_stream_sink *sink, struct vhu_sound_stream *stream,

@@ -77,9 +77,10 @@ void vhu_sound_stream_complete(struct vhu_sound_stream *s, int64_t delay)
 	s->elapsed += message->frames;
 	s->sink->complete(s->sink, s, message, VIRTIO_SND_S_OK,
 			  (uint32_t)min_u64(bytes, UINT32_MAX));
-	for (; s->elapsed >= s->params.period_frames; s->elapsed -= s->params.period_frames)
-		if (s->features & 1u << VIRTIO_SND_PCM_F_EVT_SHMEM_PERIODS)
-			s->sink->event(s->sink, s, VIRTIO_SND_EVT_PCM_PERIOD_ELAPSED);
+	if (s->elapsed >= s->params.period_frames &&
+	    s->features & 1u << VIRTIO_SND_PCM_F_EVT_SHMEM_PERIODS)
+		s->sink->event(s->sink, s, VIRTIO_SND_EVT_PCM_PERIOD_ELAPSED);
+	s->elapsed %= s->params.period_frames;
 }
 
 void vhu_sound_stream_flush(struct vhu_sound_stream *s)
@@ -119,8 +120,10 @@ void vhu_sound_stream_lose(struct vhu_sound_stream *s)
 	vhu_log_limited(&s->log_limit, VHU_LOG_WARNING,
 			"%s: it has gone; the guest plays on, and it may come back", s->label);
 	vhu_counter_add(&s->stats.losses, 1);
-	s->running = false;
 	s->lost = true;
+	/* Goes on from where it is, by the clock. */
+	s->begun_ns = vhu_now_ns();
+	s->moved = vhu_sound_is_capture(s) ? 0 : s->fill;
 	vhu_sound_port_close(&s->port);
 	vhu_source_set_timer(s->retry_timer, RETRY_NS);
 	s->sink->present(s->sink, s, false);
@@ -176,7 +179,7 @@ static void on_opened(struct vhu_sound_port *port, int r)
 	} else {
 		vhu_info("%s: it is there again", s->label);
 		s->lost = false;
-		s->running = false;
+		s->running = s->clocked = false;
 		s->sink->present(s->sink, s, true);
 		s->due = true;
 		s->sink->wake(s->sink, s);
@@ -285,6 +288,7 @@ static uint32_t prepare(struct vhu_sound_stream *s)
 	vhu_source_set_timer(s->retry_timer, 0);
 	s->tail_until_ns = 0;
 	s->elapsed = 0;
+	s->excused = true;
 	s->lost = false;
 	if (!s->port.host || memcmp(&s->port.params, &s->params, sizeof(s->params)))
 		s->running = s->clocked = false;
@@ -292,7 +296,7 @@ static uint32_t prepare(struct vhu_sound_stream *s)
 	if (vhu_sound_port_open(&s->port, &s->params))
 		s->opening = false;
 	if (!s->opening)
-		return VIRTIO_SND_S_OK;
+		return s->port.host ? VIRTIO_SND_S_OK : VIRTIO_SND_S_IO_ERR;
 	vhu_source_set_timer(s->answer_timer, PREPARE_NS);
 	return VHU_SOUND_LATER;
 }
@@ -324,6 +328,7 @@ static uint32_t start(struct vhu_sound_stream *s)
 static uint32_t stop(struct vhu_sound_stream *s)
 {
 	vhu_source_set_timer(s->timer, 0);
+	s->excused = true;
 	if (vhu_sound_is_capture(s))
 		silence(s);
 	return VIRTIO_SND_S_OK;

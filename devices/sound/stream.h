@@ -85,8 +85,12 @@ struct vhu_sound_stream {
 	bool clocked;	/* the host has no clock */
 	bool running;	/* the host's ring, or the clock in its place */
 	bool due;	/* to be pumped in the next pass */
+	bool excused;	/* the ring may have run out meanwhile: that is no xrun */
 	uint64_t begun_ns; /* since it runs */
 	int64_t moved;	   /* frames, written or read since then */
+	int64_t fill;	   /* when last looked at */
+	int64_t position;  /* of the host's device, and since when it is there */
+	uint64_t position_ns;
 	uint64_t tail_until_ns; /* what is left may play until then; 0: nothing plays on */
 	uint64_t elapsed;	/* frames, of the period at work */
 
@@ -123,6 +127,8 @@ struct vhu_sound_message *vhu_sound_stream_take_back(struct vhu_sound_stream *st
 						     uint64_t turn);
 /* All messages are completed as they are. */
 void vhu_sound_stream_flush(struct vhu_sound_stream *stream);
+/* The same, but what the host has room for is written before. The queue stops. */
+void vhu_sound_stream_finish_messages(struct vhu_sound_stream *stream);
 /* Moves what can be moved. */
 void vhu_sound_stream_pump(struct vhu_sound_stream *stream);
 /* What PREPARE is to answer cannot wait any longer. */

@@ -110,7 +110,8 @@ void vhu_sound_take_messages(struct vhu_sound *sound, struct vhu_vring *vring,
 {
 	struct vhu_chain *chain;
 
-	while ((chain = vhu_vring_pop(vring)))
+	/* Out of a pass of the queue there is no other limit to what a driver adds meanwhile. */
+	for (uint32_t n = vring->queue.size; n && (chain = vhu_vring_pop(vring)); n--)
 		take_message(sound, vring, transfers, chain);
 }
 
@@ -141,5 +142,5 @@ void vhu_sound_give_back(struct vhu_sound *sound, struct vhu_vring *vring,
 	}
 	for (unsigned i = 0; i < sound->n_streams; i++)
 		if (vhu_sound_is_capture(&sound->streams[i]) == capture)
-			vhu_sound_stream_flush(&sound->streams[i]);
+			vhu_sound_stream_finish_messages(&sound->streams[i]);
 }
