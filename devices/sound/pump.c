@@ -72,6 +72,9 @@ int64_t vhu_sound_stream_fill(struct vhu_sound_stream *s)
 	if (vhu_sound_is_capture(s))
 		return passed(s) - s->moved;
 	fill = s->moved - passed(s);
+	/* It is we who are late, not the driver: what is due goes at once, and nothing is lost. */
+	if (fill < 0 && s->head && -fill <= (int64_t)s->params.buffer_frames)
+		return 0;
 	return fill < 0 ? -EPIPE : fill;
 }
 
@@ -262,7 +265,9 @@ static int64_t drink(struct vhu_sound_stream *s)
 /* The newest are kept: a driver that is late wants to hear what is. */
 static int64_t drop_old(struct vhu_sound_stream *s, int64_t fill)
 {
-	if (has_clock(s) || fill <= s->params.buffer_frames)
+	uint64_t bound = max_u64(2ull * s->params.buffer_frames, s->params.rate_hz / 4);
+
+	if (has_clock(s) || fill <= (int64_t)bound)
 		return fill;
 	note_xrun(s);
 	s->moved += fill - s->params.period_frames;
