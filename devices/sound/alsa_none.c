@@ -19,6 +19,18 @@ const struct vhu_sound_host_ops vhu_sound_host_alsa = {
 	.probe = probe,
 };
 
+static int open_card(const struct vhu_sound_stream_options *options,
+		     struct vhu_sound_card **ret_card)
+{
+	(void)options;
+	(void)ret_card;
+	return -ENOENT;
+}
+
+const struct vhu_sound_card_ops vhu_sound_card_alsa = {
+	.open = open_card,
+};
+
 int vhu_sound_print_list(const struct vhu_sound_options *options)
 {
 	(void)options;

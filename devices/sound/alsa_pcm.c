@@ -32,6 +32,9 @@ static snd_pcm_uframes_t wanted_ring(const struct vhu_sound_stream_options *opti
 {
 	if (options->buffer_ms)
 		return max_u64(options->buffer_ms * params->rate_hz / 1000, 2);
+	/* Nobody waits for what is free of it: when we are late nothing is lost. */
+	if (options->capture)
+		return max_u64(2ull * params->buffer_frames, params->rate_hz / 4);
 	return max_u64(4ull * params->period_frames,
 		       (uint64_t)params->target_frames + params->period_frames);
 }

@@ -47,8 +47,10 @@ struct vhu_sound_card;
 
 struct vhu_sound_card_ops {
 	/*
-	 * The host's card of a stream. -ENOENT: it has none, or none with a volume. Main. The
-	 * elements are named and their stream is set by who calls.
+	 * The host's card of a stream. -ENOENT: it has none, or nothing for us; -EINVAL: not the
+	 * control that the options name, which has been said. Main. There may be jacks and no
+	 * elements. Where several streams have one card (the same where) each has its jacks; the
+	 * elements are numbered and their stream is set by who calls.
 	 */
 	int (*open)(const struct vhu_sound_stream_options *options,
 		    struct vhu_sound_card **ret_card);
@@ -71,6 +73,7 @@ struct vhu_sound_card_ops {
 /* A card embeds this as its first member. */
 struct vhu_sound_card {
 	const struct vhu_sound_card_ops *ops;
+	const char *where; /* its name at the host, as "hw:PCH"; NULL: our own */
 	unsigned n_elements, n_jacks;
 	struct vhu_sound_element elements[2]; /* of the stream it was opened for */
 	struct vhu_sound_jack jacks[VHU_SOUND_JACKS_MAX];

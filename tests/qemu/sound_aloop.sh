@@ -1,0 +1,231 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# A card with a clock of its own, snd-aloop in a guest: how well what is played and captured is
+# paced, an under-run and an over-run, the card taken away and brought back in mid-play. The driver
+# is one of ours. An emulated machine is slow: periods of 40 ms.
+
+. "$(dirname "$0")/lib.sh"
+
+guest_layers=sound
+guest_programs="sound_card sound_drive ../../cli/vhu-sound"
+
+guest_run < <(cat - <<'END'
+modprobe snd-aloop
+wait_for 10 [ -e /dev/snd/controlC0 ]
+raw="-t raw -f S16_LE -r 48000 -c 2 --buffer-time=500000"
+
+# serve NAME OPTION...
+serve()
+{
+	local name=$1
+	shift
+
+	/test/vhu-sound --socket-path "/tmp/$name.sock" "$@" >"/tmp/$name.log" 2>&1 &
+	eval "serve_$name=$!"
+	wait_for 30 [ -S "/tmp/$name.sock" ]
+}
+
+serve_end()
+{
+	local pid status=0
+
+	eval "pid=\$serve_$1"
+	kill -USR1 "$pid"
+	sleep 0.2
+	kill "$pid"
+	wait "$pid" || status=$?
+	check_equal "$1: it ends with 0 on SIGTERM" $status 0
+	check_fails "$1: no complaint of a sanitizer" \
+		grep -E 'Sanitizer|runtime error:' "/tmp/$1.log"
+	cat "/tmp/$1.log"
+}
+
+# drive NAME DIRECTION SECONDS: its report is /tmp/NAME.report
+drive()
+{
+	/test/sound_drive "/tmp/$1.sock" $2 48000 1920 4 $3 >"/tmp/$1.report" 2>&1
+}
+
+figure()
+{
+	sed -n "s/^$2 //p" "/tmp/$1.report"
+}
+
+# is NAME FIGURE TEST VALUE
+is()
+{
+	[ "$(figure $1 $2)" $3 $4 ] || { cat /tmp/$1.report; return 1; }
+}
+
+# is_paced NAME [MORE]: MORE frames are allowed
+is_paced()
+{
+	awk -v more=${2:-0} '{ at[$1] = $2 }
+		END { e = at["ahead_frames"]; if (e < 0) e = -e
+			print "ahead", at["ahead_frames"], "allowed", at["allowed_frames"]
+			exit !(("bad" in at) && e <= at["allowed_frames"] + more) }' /tmp/$1.report
+}
+
+# --- playback ---
+serve play --playback hw:Loopback,0,0
+arecord -q -D hw:Loopback,1,0 $raw /tmp/heard.raw 2>/tmp/arecord.log &
+recorder=$!
+check "playback: the driver comes to its end" drive play playback 10
+report paced $(figure play ahead_frames)
+check "playback: paced by the card" is_paced play
+check "playback: no under-run" is play xruns -eq 0
+check "playback: every message is OK" is play bad -eq 0
+check "playback: released in less than 100 ms" is play release_us -lt 100000
+check "playback: the latency is told" is play latency_frames -gt 960
+sleep 1
+kill -INT $recorder
+wait $recorder
+/test/sound_drive check /tmp/heard.raw >/tmp/heard.report
+check "playback: all arrived" is heard frames -eq 480000
+check "playback: none is lost or doubled" is heard jumps -eq 0
+
+# --- an under-run ---
+drive play playback 6 &
+driver=$!
+sleep 3
+kill -STOP $serve_play
+sleep 1
+kill -CONT $serve_play
+wait $driver
+check "under-run: the driver comes to its end" is play frames -eq 288000
+check "under-run: it was told" is play xruns -ge 1
+check "under-run: recovered" is play xruns -le 3
+check "under-run: nobody else noticed" is play bad -eq 0
+
+# --- no card ---
+# A card that is in use cannot be unloaded, but unplugged.
+unplug()
+{
+	echo snd_aloop.0 >/sys/bus/platform/drivers/snd_aloop/unbind && rmmod snd-aloop
+}
+drive play playback 12 &
+driver=$!
+sleep 3
+check "no card: unplugged in mid-play" unplug
+check "no card: it is told" wait_for 5 grep "it has gone" /tmp/play.log
+sleep 2
+check "no card: nothing is there to be found" fails [ -e /dev/snd/controlC0 ]
+modprobe snd-aloop
+check "no card: it is back" wait_for 10 grep "it is there again" /tmp/play.log
+arecord -q -D hw:Loopback,1,0 $raw /tmp/again.raw 2>/tmp/arecord.log &
+recorder=$!
+wait $driver
+check "no card: the driver comes to its end" is play frames -eq 576000
+check "no card: the driver did not notice" is play bad -eq 0
+# What was in the card's ring is gone with it, and the ring of the next one is empty.
+check "no card: nor was it kept waiting" is_paced play 7680
+kill -INT $recorder
+wait $recorder
+/test/sound_drive check /tmp/again.raw >/tmp/again.report
+check "no card: heard again" is again frames -gt 48000
+serve_end play
+
+# --- capture ---
+/test/sound_drive make 1440000 >/tmp/frames.raw
+serve listen --capture hw:Loopback,0,1
+aplay -q -D hw:Loopback,1,1 $raw /tmp/frames.raw 2>/tmp/aplay.log &
+player=$!
+sleep 0.5
+check "capture: the driver comes to its end" drive listen capture 10
+report captured $(figure listen ahead_frames)
+check "capture: paced by the card" is_paced listen
+check "capture: no over-run" is listen xruns -eq 0
+check "capture: every message is OK" is listen bad -eq 0
+check "capture: all arrived" is listen silent -lt 4800
+check "capture: none is lost or doubled" is listen jumps -eq 0
+
+# --- an over-run ---
+drive listen capture 6 &
+driver=$!
+sleep 3
+kill -STOP $serve_listen
+sleep 1
+kill -CONT $serve_listen
+wait $driver
+check "over-run: it was told" is listen xruns -ge 1
+check "over-run: recovered" is listen xruns -le 3
+check "over-run: sound lasts to the end" is listen frames -gt 240000
+kill $player
+wait $player
+
+# --- no card to listen to ---
+drive listen capture 8 &
+driver=$!
+sleep 2
+check "nobody speaks: unplugged" unplug
+sleep 1
+modprobe snd-aloop
+check "nobody speaks: it is back" wait_for 10 grep "it is there again" /tmp/listen.log
+wait $driver
+check "nobody speaks: the driver did not notice" is listen bad -eq 0
+check "nobody speaks: nor was it kept waiting" is_paced listen 7680
+serve_end listen
+
+# --- what cannot be ---
+complains()
+{
+	local says=$1
+	shift
+
+	/test/vhu-sound --socket-path /tmp/bad.sock "$@" >/tmp/complaint 2>&1 && return 1
+	[ "$(wc -l </tmp/complaint)" = 1 ] && grep -q -- "$says" /tmp/complaint ||
+		{ cat /tmp/complaint; return 1; }
+}
+/test/vhu-sound --list >/tmp/list
+check "--list" grep "^hw:CARD=Loopback,DEV=0 .*playback,capture" /tmp/list
+sleep 60 | aplay -q -D hw:Loopback,0,0 $raw - >/dev/null 2>&1 &
+holder=$!
+sleep 2
+check "busy" complains "another program has it; try" --playback hw:Loopback,0,0
+check "not there" complains "no such" --playback hw:7,0
+check "a rate it cannot do" complains "no rate of those asked for" \
+	--playback hw:Loopback,0,1,rates=5512
+
+# --- the card's own ---
+check "elements are made" /test/sound_card make hw:0
+/test/sound_card watch hw:Loopback,0,2 >/tmp/watch 2>&1 &
+watcher=$!
+wait_for 10 grep -q where /tmp/watch
+check "a volume with its scale" grep -x "element PCM Playback Volume: type 1 role 2 access 0x13 \
+range 0-100 tlv 1 8 -5000 50 values 0 0" /tmp/watch
+check "a switch" grep "element PCM Playback Switch: type 0 role 4 access 0x3 range 0-1" /tmp/watch
+check "a jack" grep -x "jack Headphone Jack: 0 defconf 0x200000" /tmp/watch
+check "where" grep -x "where hw:Loopback" /tmp/watch
+amixer -q -c 0 cset name="PCM Playback Volume" 42,43
+check "a volume that is changed" wait_for 5 grep -x "changed PCM Playback Volume: 42 43" /tmp/watch
+amixer -q -c 0 cset name="PCM Playback Switch" on
+check "a switch that is changed" wait_for 5 grep -x "changed PCM Playback Switch: 1" /tmp/watch
+amixer -q -c 0 cset iface=CARD,name="Headphone Jack" on
+check "a jack that is plugged in" wait_for 5 grep -x "jack Headphone Jack: 1" /tmp/watch
+check "a volume that is set" /test/sound_card set hw:Loopback,0,2 0 77
+check "is heard by the host" sh -c "amixer -c 0 cget name='PCM Playback Volume' | grep 77,77"
+check_fails "a volume out of range" /test/sound_card set hw:Loopback,0,2 0 101
+check "by its name" sh -c "timeout 2 /test/sound_card watch hw:Loopback,0,2 PCM | grep Volume"
+check_fails "a name that it has not" /test/sound_card watch hw:Loopback,0,2 Nonsense
+kill $holder
+wait $holder
+check "unplugged" unplug
+check "with its jacks" wait_for 5 grep -x "jack Headphone Jack: 0" /tmp/watch
+modprobe snd-aloop
+wait_for 10 [ -e /dev/snd/controlC0 ]
+/test/sound_card make hw:0
+sleep 2
+amixer -q -c 0 cset name="PCM Playback Volume" 5
+amixer -q -c 0 cset iface=CARD,name="Headphone Jack" on
+check "back again" wait_for 5 grep -x "changed PCM Playback Volume: 5 5" /tmp/watch
+back()
+{
+	[ "$(grep -cx "jack Headphone Jack: 1" /tmp/watch)" = 2 ]
+}
+check "with its jacks" wait_for 5 back
+kill $watcher
+cat /tmp/watch
+END
+)
+finish_test
