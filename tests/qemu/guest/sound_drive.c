@@ -8,9 +8,9 @@
  *	sound_drive check FILE		how many of them are in a raw file
  *
  * FILE gets what is captured. Each period is a message; PERIODS of them are always queued. Reports
- * are lines "NAME VALUE". The pace is that of the completions, from the first second on: ahead_frames
- * is how many frames more there were than the time had room for, worst_frames the worst distance
- * between two completions.
+ * are lines "NAME VALUE". The pace is that of the completions, from the first second on:
+ * ahead_frames is how many frames more there were than the time had room for, worst_frames the
+ * longest time between two completions.
  */
 #include <endian.h>
 #include <errno.h>
