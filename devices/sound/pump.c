@@ -165,7 +165,8 @@ static int64_t write_frames(struct vhu_sound_stream *s, struct vhu_sound_message
 static int64_t feed(struct vhu_sound_stream *s, int64_t room)
 {
 	struct vhu_sound_message *message = s->head;
-	int64_t n = write_frames(s, message, (uint32_t)min_u64((uint64_t)room, message->left)), r = 0;
+	uint32_t most = (uint32_t)min_u64((uint64_t)room, message->left);
+	int64_t n = write_frames(s, message, most), r = 0;
 
 	if (n <= 0)
 		return n;

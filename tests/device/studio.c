@@ -14,9 +14,13 @@
 #define ARGS_MAX 24
 
 static const char *const usual_args[] = {
-	"--playback", "wav:DIR/out.wav", "--capture", "wav:DIR/in.wav",
-	"--playback", "null", "--capture", "null", "--jack", "Headphone",
-	"--formats", "s8,u8,s16,s24,s32,float", NULL,
+	"--playback", "wav:DIR/out.wav",
+	"--capture",  "wav:DIR/in.wav",
+	"--playback", "null",
+	"--capture",  "null",
+	"--jack",     "Headphone",
+	"--formats",  "s8,u8,s16,s24,s32,float",
+	NULL,
 };
 
 static void write_input(const struct studio *studio)
@@ -77,7 +81,7 @@ int studio_teardown(void **state)
 {
 	struct studio *studio = *state;
 	char *said;
-	int status = -1;
+	int status = studio->program.pid ? -1 : 0; /* 0: the test has ended it */
 
 	vhu_frontend_finish(&studio->frontend);
 	finish_drivers(studio);
@@ -145,7 +149,8 @@ static void allocate(struct studio *studio)
 void studio_connect(struct studio *studio, uint64_t ring_features)
 {
 	struct vhu_frontend *frontend = &studio->frontend;
-	struct vhu_driver *drivers[] = { &studio->control, &studio->event, &studio->tx, &studio->rx };
+	struct vhu_driver *drivers[] = { &studio->control, &studio->event, &studio->tx,
+					 &studio->rx };
 
 	finish_drivers(studio);
 	frontend->guest.regions[0].used_bytes = 0;
@@ -192,7 +197,8 @@ void *studio_file(const struct studio *studio, const char *name, size_t *ret_byt
 	return bytes;
 }
 
-uint32_t studio_request(struct studio *studio, const void *request, size_t bytes, size_t payload_bytes)
+uint32_t studio_request(struct studio *studio, const void *request, size_t bytes,
+			size_t payload_bytes)
 {
 	struct vhu_guest_buffer buffers[2] = { studio->request, studio->response };
 	uint32_t written, status;
@@ -217,7 +223,7 @@ const void *studio_payload(const struct studio *studio)
 }
 
 uint32_t studio_query(struct studio *studio, uint32_t code, uint32_t start, uint32_t count,
-		     uint32_t size, size_t room)
+		      uint32_t size, size_t room)
 {
 	const struct virtio_snd_query_info query = {
 		.hdr.code = htole32(code),
@@ -237,7 +243,7 @@ uint32_t studio_pcm(struct studio *studio, uint32_t code, uint32_t stream)
 }
 
 struct virtio_snd_pcm_set_params studio_params(uint32_t stream, uint32_t period_frames,
-					      uint32_t periods)
+					       uint32_t periods)
 {
 	return (struct virtio_snd_pcm_set_params){
 		.hdr = { { htole32(VIRTIO_SND_R_PCM_SET_PARAMS) }, htole32(stream) },
@@ -259,7 +265,8 @@ void studio_expect_ok(uint32_t status)
 	assert_int_equal(status, VIRTIO_SND_S_OK);
 }
 
-void studio_prepare(struct studio *studio, uint32_t stream, uint32_t period_frames, uint32_t features)
+void studio_prepare(struct studio *studio, uint32_t stream, uint32_t period_frames,
+		    uint32_t features)
 {
 	struct virtio_snd_pcm_set_params params = studio_params(stream, period_frames, 16);
 
@@ -269,7 +276,7 @@ void studio_prepare(struct studio *studio, uint32_t stream, uint32_t period_fram
 }
 
 void studio_queue(struct studio *studio, uint32_t stream, unsigned token, uint32_t first,
-		 uint32_t bytes)
+		  uint32_t bytes)
 {
 	struct studio_message *message = &studio->messages[token];
 	bool capture = stream == FROM_WAV || stream == FROM_NULL;
@@ -329,7 +336,8 @@ uint32_t studio_status(const struct studio *studio, unsigned token)
 	return le32toh(status->status);
 }
 
-bool studio_next_event(struct studio *studio, unsigned timeout_ms, struct virtio_snd_event *ret_event)
+bool studio_next_event(struct studio *studio, unsigned timeout_ms,
+		       struct virtio_snd_event *ret_event)
 {
 	uint64_t until_ns = vhu_now_ns() + timeout_ms * NS_PER_MS;
 	struct vhu_driver_used used;

@@ -63,23 +63,24 @@ void *studio_file(const struct studio *studio, const char *name, size_t *ret_byt
  * room behind the status.
  */
 uint32_t studio_request(struct studio *studio, const void *request, size_t bytes,
-		       size_t payload_bytes);
+			size_t payload_bytes);
 /* Behind the status of the last answer. */
 const void *studio_payload(const struct studio *studio);
 uint32_t studio_query(struct studio *studio, uint32_t code, uint32_t start, uint32_t count,
-		     uint32_t size, size_t room);
+		      uint32_t size, size_t room);
 uint32_t studio_pcm(struct studio *studio, uint32_t code, uint32_t stream);
 /* s16, 48 kHz, stereo: periods of so many frames, a buffer of periods. */
 struct virtio_snd_pcm_set_params studio_params(uint32_t stream, uint32_t period_frames,
-					      uint32_t periods);
+					       uint32_t periods);
 uint32_t studio_set_params(struct studio *studio, const struct virtio_snd_pcm_set_params *params);
 /* SET_PARAMS and PREPARE, with features. */
-void studio_prepare(struct studio *studio, uint32_t stream, uint32_t period_frames, uint32_t features);
+void studio_prepare(struct studio *studio, uint32_t stream, uint32_t period_frames,
+		    uint32_t features);
 void studio_expect_ok(uint32_t status);
 
 /* Queues message token with bytes of the frames that follow number first: a ramp. No kick. */
 void studio_queue(struct studio *studio, uint32_t stream, unsigned token, uint32_t first,
-		 uint32_t bytes);
+		  uint32_t bytes);
 void studio_kick(struct studio *studio);
 /* Takes what has been used on the tx or rx ring, without waiting. How many. */
 unsigned studio_collect(struct studio *studio, bool capture);
@@ -87,7 +88,8 @@ unsigned studio_collect(struct studio *studio, bool capture);
 unsigned studio_wait(struct studio *studio, bool capture);
 uint32_t studio_status(const struct studio *studio, unsigned token);
 /* The next event, or false after so long. */
-bool studio_next_event(struct studio *studio, unsigned timeout_ms, struct virtio_snd_event *ret_event);
+bool studio_next_event(struct studio *studio, unsigned timeout_ms,
+		       struct virtio_snd_event *ret_event);
 
 /* Frame i of the ramp: left and right, s16. */
 static inline uint32_t ramp(uint32_t i)

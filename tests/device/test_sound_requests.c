@@ -47,7 +47,7 @@ static void streams_are_described(void **state)
 
 	studio_begin(studio);
 	studio_expect_ok(studio_query(studio, VIRTIO_SND_R_PCM_INFO, 0, N_STREAMS, sizeof(*info),
-				    N_STREAMS * sizeof(*info)));
+				      N_STREAMS * sizeof(*info)));
 	info = studio_payload(studio);
 	for (unsigned i = 0; i < N_STREAMS; i++) {
 		assert_int_equal(info[i].direction, expected[i].direction);
@@ -71,7 +71,7 @@ static void maps_are_described(void **state)
 
 	studio_begin(studio);
 	studio_expect_ok(studio_query(studio, VIRTIO_SND_R_CHMAP_INFO, 0, 7, sizeof(*info),
-				    7 * sizeof(*info)));
+				      7 * sizeof(*info)));
 	info = studio_payload(studio);
 	assert_int_equal(info[0].channels, 1);
 	assert_int_equal(info[0].positions[0], VIRTIO_SND_CHMAP_MONO);
@@ -115,7 +115,7 @@ static void items_of_any_size(void **state)
 		const uint8_t *bytes = studio_payload(studio);
 
 		assert_int_equal(studio_query(studio, VIRTIO_SND_R_PCM_INFO, cases[i].start,
-					     cases[i].count, cases[i].size, cases[i].room),
+					      cases[i].count, cases[i].size, cases[i].room),
 				 cases[i].status);
 		if (cases[i].status != OK)
 			continue;
@@ -133,8 +133,8 @@ static void jacks(void **state)
 	static const struct {
 		uint32_t id, association, sequence, status;
 	} cases[] = {
-		{ 0, 3, 5, OK }, { 0, 15, 15, OK }, { 0, 16, 0, BAD }, { 0, 0, 16, BAD },
-		{ 1, 0, 0, BAD }, { UINT32_MAX, 0, 0, BAD },
+		{ 0, 3, 5, OK },   { 0, 15, 15, OK }, { 0, 16, 0, BAD },
+		{ 0, 0, 16, BAD }, { 1, 0, 0, BAD },  { UINT32_MAX, 0, 0, BAD },
 	};
 	const struct virtio_snd_jack_info *info;
 
@@ -164,13 +164,20 @@ static void malformed_requests(void **state)
 		size_t bytes;
 		uint32_t status;
 	} cases[] = {
-		{ VIRTIO_SND_R_PCM_INFO, 15, BAD },	  { VIRTIO_SND_R_JACK_INFO, 4, BAD },
-		{ VIRTIO_SND_R_CHMAP_INFO, 12, BAD },	  { VIRTIO_SND_R_JACK_REMAP, 15, BAD },
-		{ VIRTIO_SND_R_PCM_SET_PARAMS, 23, BAD }, { VIRTIO_SND_R_PCM_PREPARE, 7, BAD },
-		{ VIRTIO_SND_R_PCM_START, 4, BAD },	  { VIRTIO_SND_R_PCM_STOP, 4, BAD },
-		{ VIRTIO_SND_R_PCM_RELEASE, 4, BAD },	  { VIRTIO_SND_R_PCM_INFO, 3, BAD },
-		{ 0, 4, NOT_SUPP },			  { 0x106, 64, NOT_SUPP },
-		{ 0xffffffff, 64, NOT_SUPP },		  { 0x1000, 8, NOT_SUPP },
+		{ VIRTIO_SND_R_PCM_INFO, 15, BAD },
+		{ VIRTIO_SND_R_JACK_INFO, 4, BAD },
+		{ VIRTIO_SND_R_CHMAP_INFO, 12, BAD },
+		{ VIRTIO_SND_R_JACK_REMAP, 15, BAD },
+		{ VIRTIO_SND_R_PCM_SET_PARAMS, 23, BAD },
+		{ VIRTIO_SND_R_PCM_PREPARE, 7, BAD },
+		{ VIRTIO_SND_R_PCM_START, 4, BAD },
+		{ VIRTIO_SND_R_PCM_STOP, 4, BAD },
+		{ VIRTIO_SND_R_PCM_RELEASE, 4, BAD },
+		{ VIRTIO_SND_R_PCM_INFO, 3, BAD },
+		{ 0, 4, NOT_SUPP },
+		{ 0x106, 64, NOT_SUPP },
+		{ 0xffffffff, 64, NOT_SUPP },
+		{ 0x1000, 8, NOT_SUPP },
 		{ 0x8000, 4, NOT_SUPP },
 	};
 	uint32_t request[16] = { 0 };
@@ -201,8 +208,8 @@ static void no_room_for_an_answer(void **state)
 		buffers[0].len = 16;
 		buffers[1].len = room;
 		memset(buffers[0].host, 1, 16);
-		assert_int_equal(vhu_driver_run(&studio->control, buffers, 1, room ? 1 : 0,
-						&written), 0);
+		assert_int_equal(
+			vhu_driver_run(&studio->control, buffers, 1, room ? 1 : 0, &written), 0);
 		assert_int_equal(written, 0);
 	}
 	studio->response.len = 4;
@@ -313,9 +320,9 @@ static void commands_in_each_state(void **state)
 	for (unsigned from = 0; from < N_STATES; from++) {
 		for (unsigned i = 0; i < 5; i++) {
 			bring_to(studio, from, i % N_STREAMS);
-			assert_int_equal(command(studio, VIRTIO_SND_R_PCM_SET_PARAMS + i,
-						 i % N_STREAMS),
-					 fits[from][i] ? OK : BAD);
+			assert_int_equal(
+				command(studio, VIRTIO_SND_R_PCM_SET_PARAMS + i, i % N_STREAMS),
+				fits[from][i] ? OK : BAD);
 		}
 	}
 }
@@ -370,7 +377,8 @@ static void malformed_messages(void **state)
 			buffers[n++].len = cases[i].status;
 		}
 		assert_int_equal(vhu_driver_run(cases[i].rx ? &studio->rx : &studio->tx, buffers,
-						n_readable, n - n_readable, &written), 0);
+						n_readable, n - n_readable, &written),
+				 0);
 		status = studio_status(studio, 0);
 		if (written != (cases[i].expected ? 8 : 0) ||
 		    status != (cases[i].expected ? cases[i].expected : 0xeeeeeeee))
