@@ -50,24 +50,16 @@ check_seen()
 		<(what_it_did_last "$dir/$kind.rec" "$dir/$kind.seen")
 }
 
-# QEMU gives the guest all that we offer: a proxy between them takes packed rings away.
-hide_packed()
-{
-	"$here/hide_features.py" "$dir/$1.split" "$dir/$1.sock" 34 &
-	proxy_pids+=($!)
-	wait_for 20 [ -S "$dir/$1.split" ]
-}
-
 # run LAYOUT: packed 1 or 0
 run()
 {
 	local layout=$1 devices=() kind round socket=sock
 
 	proxy_pids=()
-	[ "$2" = 1 ] || socket=split
+	[ "$2" = 1 ] || socket=hidden
 	for kind in "${kinds[@]}"; do
 		backend_start "$kind" cli/vhu-input --replay "$dir/$kind.rec" --replay-wait
-		[ "$2" = 1 ] || hide_packed "$kind"
+		[ "$2" = 1 ] || hide_feature "$kind" $feature_packed
 		devices+=(-chardev "socket,id=$kind,path=$dir/$kind.$socket"
 			-device "vhost-user-input-pci,chardev=$kind")
 	done

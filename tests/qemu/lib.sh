@@ -20,6 +20,7 @@ dir=$(mktemp -d "${TMPDIR:-/tmp}/vhu-guest.XXXXXX")
 PATH=$PATH:/usr/sbin:/sbin
 
 declare -A backend_pid
+proxy_pids=()
 # What a test makes its back-ends complain of, as a regular expression.
 backend_may_say=
 guest_layers=base
@@ -204,6 +205,17 @@ backend_kill()
 }
 
 # --- guests ------------------------------------------------------------------------------------
+
+# hide_feature NAME BIT: back-end NAME without it, until the front-end goes, at $dir/NAME.hidden.
+# QEMU gives the guest all that devices offer that are no disks.
+hide_feature()
+{
+	"$here/hide_features.py" "$dir/$1.hidden" "$dir/$1.sock" "$2" &
+	proxy_pids+=($!)
+	wait_for 20 [ -S "$dir/$1.hidden" ]
+}
+
+feature_packed=34
 
 # Prints the QEMU options for the disk of back-end NAME, with PROPERTIES (",num-queues=2") added.
 # Only for a list of words: nothing in it holds a blank.
