@@ -17,7 +17,7 @@ base_modules="virtio_pci virtio_blk virtio_iommu virtio_rng crc32c_generic ext4 
 fio_programs="fio"
 input_programs="udevadm chrt"
 input_modules="uinput evdev virtio_pci virtio_input"
-sound_programs="aplay arecord amixer"
+sound_programs="aplay arecord amixer script"
 sound_modules="virtio_pci virtio_snd snd-aloop"
 input_rules="50-udev-default 60-input-id 60-persistent-input 71-seat 73-seat-late"
 

@@ -3,12 +3,13 @@
  * Sound that is known: no two places of it are alike, so that a frame that is lost, doubled, late
  * or of another channel is found.
  *
- *	samples make FORMAT CHANNELS SOUND:FRAMES...	raw frames on standard output
- *	samples compare FILE SOUND:FRAMES...		is all of that in a WAV file, and no more?
+ *	samples make FORMAT CHANNELS [RATE] SOUND:FRAMES...	frames on standard output, with a
+ *								rate as a WAV file
+ *	samples compare FILE SOUND:FRAMES...	is all of that in a WAV file, and no more?
  *
  * SOUND is a number, each of which is another noise, or "tone" (440 Hz at 48000 Hz), or "silence".
- * In "compare" FRAMES may be "N+", at least, or "N-", at most, so many frames of it; a first word
- * "--loss" lets frames be lost, and tells how many arrived.
+ * In "compare" FRAMES may be "N-", at most so many frames of it, or "N?", anything up to where the
+ * next sound begins; a first word "--loss" lets frames be lost, and tells how many arrived.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,6 +19,9 @@
 
 #define CHANNELS_MAX 18u
 #define TONE_STEP 0.0575958653158129 /* 2 pi 440 / 48000 */
+#define TAG_PCM 1
+#define TAG_FLOAT 3
+#define TAG_EXTENSIBLE 0xfffe
 #define LOOK_AHEAD 200000u
 #define FAULTS_MAX 10u
 
@@ -77,16 +81,29 @@ static int32_t sample_of(const char *sound, uint64_t frame, unsigned channel)
 	return (int32_t)(x >> 32);
 }
 
-/* Takes "SOUND:FRAMES" apart; returns what follows the number. */
-static const char *parse(char *word, uint64_t *ret_n)
+static char *colon_of(char *word)
 {
-	char *colon = strchr(word, ':'), *end;
+	char *colon = strchr(word, ':');
 
 	if (!colon)
 		die(word, "must be SOUND:FRAMES");
+	return colon;
+}
+
+/* Takes "SOUND:FRAMES" apart; returns what follows the number. */
+static const char *parse(char *word, uint64_t *ret_n)
+{
+	char *colon = colon_of(word), *end;
+
 	*colon = '\0';
 	*ret_n = strtoull(colon + 1, &end, 10);
 	return end;
+}
+
+static void put(uint32_t word, unsigned bytes)
+{
+	for (unsigned i = 0; i < bytes; i++)
+		putchar((int)(word >> (8 * i) & 0xff));
 }
 
 static void put_sample(const struct format *format, int32_t sample)
@@ -100,15 +117,40 @@ static void put_sample(const struct format *format, int32_t sample)
 		number = (float)(int32_t)word / 0x800000;
 		memcpy(&word, &number, sizeof(word));
 	}
-	for (unsigned i = 0; i < format->bytes; i++)
-		putchar((int)(word >> (8 * i) & 0xff));
+	put(word, format->bytes);
 }
 
-static int make(const struct format *format, unsigned channels, char **words)
+static void put_header(const struct format *format, unsigned channels, uint32_t rate, uint64_t n)
 {
-	for (; *words; words++) {
-		uint64_t n;
+	unsigned frame_bytes = channels * format->bytes;
+	uint32_t data_bytes = (uint32_t)n * frame_bytes;
 
+	fputs("RIFF", stdout);
+	put(36 + data_bytes, 4);
+	fputs("WAVEfmt ", stdout);
+	put(16, 4);
+	put(format->is_float ? TAG_FLOAT : TAG_PCM, 2);
+	put(channels, 2);
+	put(rate, 4);
+	put(rate * frame_bytes, 4);
+	put(frame_bytes, 2);
+	put(8 * format->bytes, 2);
+	fputs("data", stdout);
+	put(data_bytes, 4);
+}
+
+/* rate: of a WAV file, or 0. */
+static int make(const struct format *format, unsigned channels, uint32_t rate, char **words)
+{
+	uint64_t n, sum = 0;
+
+	for (char **word = words; *word; word++)
+		sum += strtoull(colon_of(*word) + 1, NULL, 10);
+	if (rate && !format->is_float && format->bits != 8 * format->bytes)
+		die(format->name, "is no format of WAV files");
+	if (rate)
+		put_header(format, channels, rate, sum);
+	for (; *words; words++) {
 		parse(*words, &n);
 		for (uint64_t i = 0; i < n; i++)
 			for (unsigned channel = 0; channel < channels; channel++)
@@ -183,15 +225,17 @@ static struct frames read_wav(const char *path)
 	const uint8_t *format = find_chunk(path, file, size, "fmt ", &n_format);
 	const uint8_t *data = find_chunk(path, file, size, "data", &n_data);
 	uint32_t tag = get(format, 2), bytes = get(format + 14, 2) / 8;
+	bool is_float;
 	struct frames frames = { .channels = get(format + 2, 2), .bits = 8 * bytes };
 
-	if (tag == 0xfffe) {
+	if (tag == TAG_EXTENSIBLE) {
 		frames.bits = get(format + 18, 2);
 		tag = get(format + 24, 2);
 	}
-	if (tag == 3)
+	is_float = tag == TAG_FLOAT;
+	if (is_float)
 		frames.bits = 24;
-	if ((tag != 1 && tag != 3) || bytes < 1 || bytes > 4 || frames.bits > 8 * bytes ||
+	if ((tag != TAG_PCM && !is_float) || bytes < 1 || bytes > 4 || frames.bits > 8 * bytes ||
 	    frames.channels < 1 || frames.channels > CHANNELS_MAX ||
 	    get(format + 12, 2) != frames.channels * bytes)
 		die(path, "has samples of an unknown kind");
@@ -200,7 +244,7 @@ static struct frames read_wav(const char *path)
 	if (!frames.samples)
 		die(path, "is too long");
 	for (size_t i = 0; i < frames.n * frames.channels; i++)
-		frames.samples[i] = get_sample(data + i * bytes, bytes, tag == 3, frames.bits);
+		frames.samples[i] = get_sample(data + i * bytes, bytes, is_float, frames.bits);
 	free(file);
 	return frames;
 }
@@ -241,7 +285,8 @@ static void find_again(const struct frames *frames, size_t *at, const char *soun
 		       uint64_t n)
 {
 	for (size_t ahead = 1; ahead < LOOK_AHEAD; ahead++) {
-		if (*at + ahead < frames->n && are_frames(frames, *at + ahead, sound, *frame, n)) {
+		if (*at + ahead < frames->n &&
+		    are_frames(frames, *at + ahead, sound, *frame, n)) {
 			*at += ahead;
 			return;
 		}
@@ -253,15 +298,28 @@ static void find_again(const struct frames *frames, size_t *at, const char *soun
 	*frame = n;
 }
 
+/* To where the sound of the next word begins. */
+static void skip(const struct frames *frames, size_t *at, const char *next)
+{
+	char *word = next ? strdup(next) : NULL;
+	uint64_t n;
+
+	if (word)
+		parse(word, &n);
+	while (*at < frames->n && !(word && are_frames(frames, *at, word, 0, n)))
+		(*at)++;
+	free(word);
+}
+
 /* Returns the faults. *at is moved behind the sound. */
-static unsigned compare_sound(const struct frames *frames, size_t *at, char *word, bool loss)
+static unsigned compare_sound(const struct frames *frames, size_t *at, char *word, const char *next,
+			      bool loss)
 {
 	uint64_t n, frame = 0, arrived = 0;
 	unsigned faults = 0;
 	char kind = *parse(word, &n);
-	uint64_t end = kind == '+' ? UINT64_MAX : n;
 
-	while (frame < end) {
+	while (frame < n) {
 		size_t old_at = *at;
 		uint64_t old_frame = frame;
 
@@ -273,7 +331,7 @@ static unsigned compare_sound(const struct frames *frames, size_t *at, char *wor
 		}
 		if (kind || (loss && *at == frames->n))
 			break;
-		find_again(frames, at, word, &frame, end);
+		find_again(frames, at, word, &frame, n);
 		if (++faults <= FAULTS_MAX)
 			printf("%s: at frame %llu: %llu missing, %zu that are not of it\n", word,
 			       (unsigned long long)old_frame,
@@ -281,7 +339,9 @@ static unsigned compare_sound(const struct frames *frames, size_t *at, char *wor
 	}
 	printf("%s: %llu of %llu frames arrived (%.3f %%)\n", word, (unsigned long long)arrived,
 	       (unsigned long long)n, n ? 100.0 * (double)arrived / (double)n : 100.0);
-	return loss || kind == '-' ? 0 : faults + (arrived < n);
+	if (kind == '?')
+		skip(frames, at, next);
+	return loss || kind ? 0 : faults + (arrived < n);
 }
 
 static int compare(char **words)
@@ -294,7 +354,7 @@ static int compare(char **words)
 	words += loss;
 	frames = read_wav(*words++);
 	for (; *words; words++)
-		faults += compare_sound(&frames, &at, *words, loss);
+		faults += compare_sound(&frames, &at, words[0], words[1], loss);
 	if (at < frames.n) {
 		printf("%zu frames more\n", frames.n - at);
 		faults += !loss;
@@ -306,6 +366,7 @@ static int compare(char **words)
 int main(int argc, char **argv)
 {
 	unsigned channels;
+	uint32_t rate;
 
 	if (argc > 3 && !strcmp(argv[1], "compare"))
 		return compare(argv + 2);
@@ -314,8 +375,9 @@ int main(int argc, char **argv)
 	channels = (unsigned)strtoul(argv[3], NULL, 10);
 	if (channels < 1 || channels > CHANNELS_MAX)
 		die(argv[3], "must be a number of channels");
+	rate = strchr(argv[4], ':') ? 0 : (uint32_t)strtoul(argv[4], NULL, 10);
 	for (size_t i = 0; i < sizeof(formats) / sizeof(*formats); i++)
 		if (!strcmp(argv[2], formats[i].name))
-			return make(&formats[i], channels, argv + 4);
+			return make(&formats[i], channels, rate, argv + (rate ? 5 : 4));
 	die(argv[2], "must be a format");
 }
