@@ -17,21 +17,29 @@ static const char *const paces[] = {
 	NULL,
 };
 
-static int add_stream(struct vhu_sound_options *options, const char *text, bool capture,
+/* What streams were called, which is kept as long as the process. */
+struct text {
+	struct text *next;
+	char bytes[];
+};
+static struct text *texts;
+
+static int add_stream(struct vhu_sound_options *options, const char *argument, bool capture,
 		      const char **ret_why)
 {
-	/* It lives as long as the options, which is as long as the process. */
-	char *copy = strdup(text);
+	size_t size = strlen(argument) + 1;
+	struct text *text = malloc(sizeof(*text) + size);
 
-	*ret_why = "one of at most 32 streams";
-	if (!copy)
+	if (!text)
 		return -ENOMEM;
+	text->next = texts;
+	texts = text;
+	memcpy(text->bytes, argument, size);
+	*ret_why = "one of at most 32 streams";
 	if (options->n_streams == VHU_SOUND_STREAMS_MAX ||
-	    vhu_sound_stream_parse(copy, capture, &options->streams[options->n_streams],
-				   ret_why) < 0) {
-		free(copy);
+	    vhu_sound_stream_parse(text->bytes, capture, &options->streams[options->n_streams],
+				   ret_why) < 0)
 		return -EINVAL;
-	}
 	options->n_streams++;
 	return 0;
 }
