@@ -17,28 +17,15 @@ static const char *const paces[] = {
 	NULL,
 };
 
-/* What streams were called, which is kept as long as the process. */
-struct text {
-	struct text *next;
-	char bytes[];
-};
-static struct text *texts;
-
-static int add_stream(struct vhu_sound_options *options, const char *argument, bool capture,
+static int add_stream(struct vhu_sound_options *options, const char *text, bool capture,
 		      const char **ret_why)
 {
-	size_t size = strlen(argument) + 1;
-	struct text *text = malloc(sizeof(*text) + size);
-
-	if (!text)
-		return -ENOMEM;
-	text->next = texts;
-	texts = text;
-	memcpy(text->bytes, argument, size);
 	*ret_why = "one of at most 32 streams";
-	if (options->n_streams == VHU_SOUND_STREAMS_MAX ||
-	    vhu_sound_stream_parse(text->bytes, capture, &options->streams[options->n_streams],
-				   ret_why) < 0)
+	if (options->n_streams == VHU_SOUND_STREAMS_MAX)
+		return -EINVAL;
+	/* It is one of main()'s, which are ours to change and live as long as the process. */
+	if (vhu_sound_stream_parse((char *)(uintptr_t)text, capture,
+				   &options->streams[options->n_streams], ret_why) < 0)
 		return -EINVAL;
 	options->n_streams++;
 	return 0;

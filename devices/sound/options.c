@@ -148,9 +148,11 @@ static int cut_key(char *text, stream_options *stream, const char **ret_why)
 
 		if (strncmp(word + 1, keys[i].key, len) || word[1 + len] != '=')
 			continue;
-		*word = '\0';
 		*ret_why = keys[i].why;
-		return keys[i].parse(stream, word + len + 2) < 0 ? -EINVAL : 1;
+		if (keys[i].parse(stream, word + len + 2) < 0)
+			return -EINVAL;
+		*word = '\0';
+		return 1;
 	}
 	return 0;
 }
