@@ -94,6 +94,29 @@ static int set_sw_params(struct alsa_host *alsa)
 	return r < 0 ? r : snd_pcm_sw_params(alsa->pcm, sw);
 }
 
+/*
+ * What is captured of ALSA's null is what is in its ring, and that is what was in our memory there
+ * before. The rings of cards are left alone: others may have them, too.
+ */
+static int clear_ring(struct alsa_host *alsa)
+{
+	const snd_pcm_channel_area_t *areas;
+	snd_pcm_uframes_t offset, n = 0;
+	snd_pcm_info_t *info;
+	int r;
+
+	snd_pcm_info_alloca(&info);
+	r = snd_pcm_info(alsa->pcm, info);
+	if (r < 0 || snd_pcm_info_get_card(info) >= 0 || !alsa->capture || !alsa->mapped)
+		return r;
+	r = snd_pcm_mmap_begin(alsa->pcm, &areas, &offset, &n);
+	if (r < 0)
+		return r;
+	return snd_pcm_areas_silence(
+		areas, 0, alsa->host.params.channels, alsa->ring_frames,
+		(snd_pcm_format_t)vhu_sound_alsa_format(alsa->host.params.format));
+}
+
 static int set_up(struct alsa_host *alsa, const struct vhu_sound_stream_options *options)
 {
 	struct vhu_sound_params *params = &alsa->host.params;
@@ -103,13 +126,15 @@ static int set_up(struct alsa_host *alsa, const struct vhu_sound_stream_options 
 		r = set_sw_params(alsa);
 	if (r >= 0)
 		r = snd_pcm_prepare(alsa->pcm);
+	if (r >= 0)
+		r = clear_ring(alsa);
 	if (r < 0)
 		return r;
 	params->target_frames = (uint32_t)min_u64(params->target_frames, alsa->ring_frames);
 	if (alsa->mapped)
 		return 0;
 	alsa->bounce_frames = (uint32_t)min_u64(params->period_frames, alsa->ring_frames);
-	alsa->bounce = malloc((size_t)alsa->bounce_frames * params->frame_bytes);
+	alsa->bounce = calloc(alsa->bounce_frames, params->frame_bytes);
 	return alsa->bounce ? 0 : -ENOMEM;
 }
 

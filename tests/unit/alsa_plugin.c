@@ -2,14 +2,14 @@
 
 /*
  * An ALSA PCM of type "vhutest", for tests: with a clock of its own, a ring that cannot be mapped
- * (so that rw is used), and troubles on demand. A test and the plugin, which alsa-lib loads into
- * its process, share the environment variable VHU_TEST_PCM with one word for what happens at the
- * next look at the ring:
+ * (so that rw is used), and troubles on demand: the file that the environment's VHU_TEST_PCM names
+ * holds one word for what happens from now on:
  *
- *	busy	it cannot be opened		gone	the device goes
- *	slept	the machine slept		broken	nothing helps but to open it anew
+ *	busy	it cannot be opened		slow	opening it takes more than a second
+ *	slept	the machine sleeps		gone	the device goes
+ *	broken	nothing helps but to open it anew
  *
- * It plays into VHU_TEST_PCM_FILE, and captures frames that count from 0.
+ * It plays into the file VHU_TEST_PCM_FILE, and captures frames that count from 0.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,9 +34,14 @@ struct vhutest {
 
 static int word_is(const char *word)
 {
-	const char *now = getenv("VHU_TEST_PCM");
+	const char *path = getenv("VHU_TEST_PCM");
+	int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	char now[16];
+	ssize_t n = fd < 0 ? 0 : read(fd, now, sizeof(now));
 
-	return now && !strcmp(now, word);
+	if (fd >= 0)
+		close(fd);
+	return n == (ssize_t)strlen(word) && !memcmp(now, word, (size_t)n);
 }
 
 static int trouble(struct vhutest *t)
@@ -164,6 +169,8 @@ SND_PCM_PLUGIN_DEFINE_FUNC(vhutest)
 		free(t);
 		return word_is("busy") ? -EBUSY : word_is("gone") ? -ENODEV : -ENOMEM;
 	}
+	if (word_is("slow"))
+		usleep(1300000);
 	t->fd = path && stream == SND_PCM_STREAM_PLAYBACK
 			? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666)
 			: -1;

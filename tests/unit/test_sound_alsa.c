@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -26,7 +27,17 @@
 #define FRAME_BYTES 4
 
 static char dir[] = "/tmp/vhu-test-alsa.XXXXXX";
-static char file_path[64], config_path[64];
+static char file_path[64], config_path[64], word_path[64];
+
+/* To the plugin. */
+static void say(const char *word)
+{
+	FILE *f = fopen(word_path, "w");
+
+	assert_non_null(f);
+	fputs(word, f);
+	fclose(f);
+}
 
 static struct vhu_sound_stream_options playback_on(const char *pcm)
 {
@@ -142,11 +153,11 @@ static void trouble_is_one_line_that_says_what_to_try(void **state)
 		struct vhu_sound_caps caps;
 		struct capture said;
 
-		setenv("VHU_TEST_PCM", cases[i].word, 1);
+		say(cases[i].word);
 		capture_begin(&said, STDERR_FILENO);
 		assert_int_equal(ops->probe(&options, &caps), cases[i].r);
 		capture_end_line(&said, cases[i].says);
-		setenv("VHU_TEST_PCM", "", 1);
+		say("");
 	}
 }
 
@@ -166,11 +177,11 @@ static void what_it_cannot_do_is_not_opened(void **state)
 	params.channels = 6;
 	params.frame_bytes = 12;
 	assert_int_equal(ops->open(&options, &params, &host), -EINVAL);
-	setenv("VHU_TEST_PCM", "busy", 1);
+	say("busy");
 	assert_int_equal(ops->open(&options, &usual, &host), -EBUSY);
-	setenv("VHU_TEST_PCM", "gone", 1);
+	say("gone");
 	assert_int_equal(ops->open(&options, &usual, &host), -ENODEV);
-	setenv("VHU_TEST_PCM", "", 1);
+	say("");
 	options.where = "nonsense";
 	assert_int_equal(ops->open(&options, &usual, &host), -ENODEV);
 	assert_null(host);
@@ -244,6 +255,25 @@ static void all_that_is_captured_arrives(void **state)
 	}
 	for (uint32_t i = 0; i < done; i++)
 		assert_int_equal(frames[i], i);
+	ops->close(host);
+}
+
+/* And not what was in our memory. */
+static void nothing_is_silence(void **state)
+{
+	struct vhu_sound_stream_options options = capture_on("nowhere");
+	struct vhu_sound_host *host;
+
+	(void)state;
+	mallopt(M_PERTURB, 0x5a);
+	host = open_on(&options);
+	mallopt(M_PERTURB, 0);
+	memset(frames, 0xff, sizeof(frames));
+	assert_int_equal(ops->start(host), 0);
+	for (unsigned i = 0; i < 30; i++)
+		assert_int_equal(transfer(host, i * PERIOD, PERIOD, true), PERIOD);
+	for (uint32_t i = 0; i < 30 * PERIOD; i++)
+		assert_int_equal(frames[i], 0);
 	ops->close(host);
 }
 
@@ -326,9 +356,9 @@ static void sleep_is_slept_off(void **state)
 	(void)state;
 	assert_int_equal(transfer(host, 0, 2 * PERIOD, false), 2 * PERIOD);
 	assert_int_equal(ops->start(host), 0);
-	setenv("VHU_TEST_PCM", "slept", 1);
+	say("slept");
 	assert_int_equal(ops->fill(host), -EPIPE);
-	setenv("VHU_TEST_PCM", "", 1);
+	say("");
 	goes_on_after_reset(host);
 	ops->close(host);
 }
@@ -345,11 +375,11 @@ static void a_device_that_goes_is_told_of(void **state)
 
 		assert_int_equal(transfer(host, 0, 2 * PERIOD, false), 2 * PERIOD);
 		assert_int_equal(ops->start(host), 0);
-		setenv("VHU_TEST_PCM", words[i], 1);
+		say(words[i]);
 		fill = ops->fill(host);
 		assert_true(fill == -EPIPE || fill == -ENODEV);
 		assert_int_equal(ops->reset(host), -ENODEV);
-		setenv("VHU_TEST_PCM", "", 1);
+		say("");
 		ops->close(host);
 	}
 }
@@ -376,9 +406,10 @@ static int set_up(void **state)
 {
 	assert_non_null(mkdtemp(dir));
 	snprintf(file_path, sizeof(file_path), "%s/frames", dir);
+	snprintf(word_path, sizeof(word_path), "%s/word", dir);
 	snprintf(config_path, sizeof(config_path), "%s/asound.conf", dir);
 	setenv("ALSA_CONFIG_PATH", config_path, 1);
-	setenv("VHU_TEST_PCM", "", 1);
+	setenv("VHU_TEST_PCM", word_path, 1);
 	setenv("VHU_TEST_PCM_FILE", file_path, 1);
 	(void)state;
 	write_config();
@@ -390,6 +421,7 @@ static int tear_down(void **state)
 	(void)state;
 	unlink(file_path);
 	unlink(config_path);
+	unlink(word_path);
 	return rmdir(dir);
 }
 
@@ -402,6 +434,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_ring_has_room_for_the_target),
 		cmocka_unit_test(all_that_is_written_arrives),
 		cmocka_unit_test(all_that_is_captured_arrives),
+		cmocka_unit_test(nothing_is_silence),
 		cmocka_unit_test(it_starts_when_it_is_started_and_tells_how_far_it_is),
 		cmocka_unit_test(a_ring_that_ran_out_begins_anew),
 		cmocka_unit_test(a_capture_ring_that_ran_over_begins_anew),
