@@ -7,25 +7,10 @@
 #include "common/base/log.h"
 #include "common/base/num.h"
 #include "devices/sound/pump.h"
-#include "devices/sound/sound_priv.h"
+#include "devices/sound/request_priv.h"
 
-/* The largest that a request begins with, and the largest piece of information. */
-#define REQUEST_MAX 64
+/* The largest piece of information. */
 #define INFO_MAX 96
-
-struct request {
-	uint32_t code;
-	union {
-		uint8_t bytes[REQUEST_MAX];
-		struct virtio_snd_query_info query;
-		struct virtio_snd_jack_remap remap;
-		struct virtio_snd_pcm_hdr pcm;
-		struct virtio_snd_pcm_set_params params;
-	} head;
-	struct vhu_chain *chain;
-	struct vhu_iov_cursor writer; /* behind the status */
-	size_t written;		      /* there */
-};
 
 void vhu_sound_answer(struct vhu_vring *vring, struct vhu_chain *chain, uint32_t status,
 		      size_t written)
@@ -44,7 +29,7 @@ void vhu_sound_answer(struct vhu_vring *vring, struct vhu_chain *chain, uint32_t
  * virtio 1.3, 5.14.6.1: n items from a place on, in strides of the driver's size, which may be
  * that of another version of the structure.
  */
-static uint32_t answer_items(struct request *request, unsigned n_items, size_t item_bytes,
+static uint32_t answer_items(struct vhu_sound_request *request, unsigned n_items, size_t item_bytes,
 			     void (*describe)(const struct vhu_sound *sound, unsigned i,
 					      void *item),
 			     const struct vhu_sound *sound)
@@ -83,7 +68,7 @@ static void describe_stream(const struct vhu_sound *sound, unsigned i, void *ite
 	info->channels_max = (uint8_t)stream->caps.channels_max;
 }
 
-static uint32_t pcm_info(struct vhu_sound *sound, struct request *request)
+static uint32_t pcm_info(struct vhu_sound *sound, struct vhu_sound_request *request)
 {
 	return answer_items(request, sound->n_streams, sizeof(struct virtio_snd_pcm_info),
 			    describe_stream, sound);
@@ -101,7 +86,7 @@ static void describe_chmap(const struct vhu_sound *sound, unsigned i, void *item
 	memcpy(info->positions, chmap->map->positions, sizeof(info->positions));
 }
 
-static uint32_t chmap_info(struct vhu_sound *sound, struct request *request)
+static uint32_t chmap_info(struct vhu_sound *sound, struct vhu_sound_request *request)
 {
 	return answer_items(request, sound->n_chmaps, sizeof(struct virtio_snd_chmap_info),
 			    describe_chmap, sound);
@@ -124,14 +109,14 @@ static void describe_jack(const struct vhu_sound *sound, unsigned i, void *item)
 	info->connected = jack->connected && !sound->jacks[i].gone;
 }
 
-static uint32_t jack_info(struct vhu_sound *sound, struct request *request)
+static uint32_t jack_info(struct vhu_sound *sound, struct vhu_sound_request *request)
 {
 	return answer_items(request, sound->n_jacks, sizeof(struct virtio_snd_jack_info),
 			    describe_jack, sound);
 }
 
 /* The lowest byte of the default configuration register, HDA 7.3.3.31. */
-static uint32_t jack_remap(struct vhu_sound *sound, struct request *request)
+static uint32_t jack_remap(struct vhu_sound *sound, struct vhu_sound_request *request)
 {
 	uint32_t id = le32toh(request->head.remap.hdr.jack_id);
 	uint32_t association = le32toh(request->head.remap.association);
@@ -144,9 +129,19 @@ static uint32_t jack_remap(struct vhu_sound *sound, struct request *request)
 	return VIRTIO_SND_S_OK;
 }
 
+/* --- elements ------------------------------------------------------------------------------- */
+
+static uint32_t ctl_info(struct vhu_sound *sound, struct vhu_sound_request *request)
+{
+	if (!sound->controls)
+		return VIRTIO_SND_S_NOT_SUPP;
+	return answer_items(request, sound->n_elements, sizeof(struct virtio_snd_ctl_info),
+			    vhu_sound_describe_element, sound);
+}
+
 /* --- streams -------------------------------------------------------------------------------- */
 
-static uint32_t pcm_command(struct vhu_sound *sound, struct request *request)
+static uint32_t pcm_command(struct vhu_sound *sound, struct vhu_sound_request *request)
 {
 	uint32_t id = le32toh(request->head.pcm.stream_id), status;
 	struct vhu_sound_stream *stream;
@@ -177,7 +172,7 @@ static uint32_t pcm_command(struct vhu_sound *sound, struct request *request)
 static const struct type {
 	uint32_t code;
 	size_t head_bytes;
-	uint32_t (*handle)(struct vhu_sound *sound, struct request *request);
+	uint32_t (*handle)(struct vhu_sound *sound, struct vhu_sound_request *request);
 } types[] = {
 	{ VIRTIO_SND_R_JACK_INFO, sizeof(struct virtio_snd_query_info), jack_info },
 	{ VIRTIO_SND_R_JACK_REMAP, sizeof(struct virtio_snd_jack_remap), jack_remap },
@@ -188,6 +183,16 @@ static const struct type {
 	{ VIRTIO_SND_R_PCM_START, sizeof(struct virtio_snd_pcm_hdr), pcm_command },
 	{ VIRTIO_SND_R_PCM_STOP, sizeof(struct virtio_snd_pcm_hdr), pcm_command },
 	{ VIRTIO_SND_R_CHMAP_INFO, sizeof(struct virtio_snd_query_info), chmap_info },
+	{ VIRTIO_SND_R_CTL_INFO, sizeof(struct virtio_snd_query_info), ctl_info },
+	{ VIRTIO_SND_R_CTL_ENUM_ITEMS, sizeof(struct virtio_snd_ctl_hdr),
+	  vhu_sound_refuse_control },
+	{ VIRTIO_SND_R_CTL_READ, sizeof(struct virtio_snd_ctl_hdr), vhu_sound_read_element },
+	{ VIRTIO_SND_R_CTL_WRITE, sizeof(struct virtio_snd_ctl_hdr), vhu_sound_write_element },
+	{ VIRTIO_SND_R_CTL_TLV_READ, sizeof(struct virtio_snd_ctl_hdr), vhu_sound_read_tlv },
+	{ VIRTIO_SND_R_CTL_TLV_WRITE, sizeof(struct virtio_snd_ctl_hdr),
+	  vhu_sound_refuse_control },
+	{ VIRTIO_SND_R_CTL_TLV_COMMAND, sizeof(struct virtio_snd_ctl_hdr),
+	  vhu_sound_refuse_control },
 };
 
 static const struct type *find_type(uint32_t code)
@@ -198,29 +203,29 @@ static const struct type *find_type(uint32_t code)
 	return NULL;
 }
 
-static uint32_t handle(struct vhu_sound *sound, struct request *request)
+static uint32_t handle(struct vhu_sound *sound, struct vhu_sound_request *request)
 {
-	struct vhu_iov_cursor reader;
 	const struct type *type;
 	struct virtio_snd_hdr hdr;
+	size_t more;
 
-	vhu_chain_reader(request->chain, &reader);
-	if (vhu_iov_read(&reader, &hdr, sizeof(hdr)) < sizeof(hdr))
+	vhu_chain_reader(request->chain, &request->reader);
+	if (vhu_iov_read(&request->reader, &hdr, sizeof(hdr)) < sizeof(hdr))
 		return VIRTIO_SND_S_BAD_MSG;
 	request->code = le32toh(hdr.code);
 	type = find_type(request->code);
 	if (!type)
 		return VIRTIO_SND_S_NOT_SUPP;
 	memcpy(request->head.bytes, &hdr, sizeof(hdr));
-	if (vhu_iov_read(&reader, request->head.bytes + sizeof(hdr),
-			 type->head_bytes - sizeof(hdr)) < type->head_bytes - sizeof(hdr))
+	more = type->head_bytes - sizeof(hdr);
+	if (vhu_iov_read(&request->reader, request->head.bytes + sizeof(hdr), more) < more)
 		return VIRTIO_SND_S_BAD_MSG;
 	return type->handle(sound, request);
 }
 
 static void serve(struct vhu_sound *sound, struct vhu_vring *vring, struct vhu_chain *chain)
 {
-	struct request request = { .chain = chain };
+	struct vhu_sound_request request = { .chain = chain };
 	uint32_t status;
 
 	vhu_counter_add(&sound->requests, 1);

@@ -155,6 +155,8 @@ static uint32_t needed(const struct vhu_sound_stream *s)
 static int64_t write_frames(struct vhu_sound_stream *s, struct vhu_sound_message *message,
 			    uint32_t n)
 {
+	if (s->port.host && s->gain && !vhu_sound_gain_is_unity(s->gain))
+		return vhu_sound_gain_write(s->gain, s->port.host, &message->data, n);
 	if (s->port.host)
 		return s->port.host->ops->write(s->port.host, &message->data, n);
 	vhu_iov_skip(&message->data, (size_t)n * s->params.frame_bytes);
@@ -240,6 +242,8 @@ void vhu_sound_stream_finish_messages(struct vhu_sound_stream *s)
 static int64_t read_frames(struct vhu_sound_stream *s, struct vhu_sound_message *message,
 			   uint32_t n)
 {
+	if (s->port.host && s->gain && !vhu_sound_gain_is_unity(s->gain))
+		return vhu_sound_gain_read(s->gain, s->port.host, &message->data, n);
 	if (s->port.host)
 		return s->port.host->ops->read(s->port.host, &message->data, n);
 	vhu_sound_silence(s->params.format, &message->data, (size_t)n * s->params.channels);

@@ -85,16 +85,11 @@ static void stream_present(struct vhu_sound_stream_sink *sink,
 	for (unsigned i = 0; i < sound->n_jacks; i++) {
 		struct vhu_sound_jack_state *jack = &sound->jacks[i];
 
-		if (jack->stream != stream->id || jack->gone == !present)
+		if (jack->fixed || jack->stream != stream->id || jack->gone == !present)
 			continue;
 		jack->gone = !present;
-		if (!jack->jack->connected)
-			continue;
-		vhu_sound_events_add(&sound->events,
-				     present ? VIRTIO_SND_EVT_JACK_CONNECTED :
-					       VIRTIO_SND_EVT_JACK_DISCONNECTED,
-				     i);
-		wake(sound, VHU_SOUND_EVENT);
+		if (jack->jack->connected)
+			vhu_sound_tell_jack(sound, i);
 	}
 }
 
@@ -121,8 +116,12 @@ static unsigned sound_max_queue_size(struct vhu_device *device)
 
 static uint64_t sound_features(struct vhu_device *device)
 {
-	(void)device;
-	return 0;
+	return sound_of(device)->n_elements ? 1u << VIRTIO_SND_F_CTLS : 0;
+}
+
+static void sound_acked_features(struct vhu_device *device, uint64_t features)
+{
+	sound_of(device)->controls = features >> VIRTIO_SND_F_CTLS & 1;
 }
 
 static int sound_get_config(struct vhu_device *device, uint32_t offset, uint32_t size, uint8_t *buf)
@@ -132,6 +131,7 @@ static int sound_get_config(struct vhu_device *device, uint32_t offset, uint32_t
 		.jacks = htole32(sound->n_jacks),
 		.streams = htole32(sound->n_streams),
 		.chmaps = htole32(sound->n_chmaps),
+		.controls = htole32(sound->n_elements),
 	};
 
 	if (offset < sizeof(config))
@@ -222,6 +222,7 @@ static void sound_destroy(struct vhu_device *device)
 
 	for (unsigned i = 0; i < sound->n_streams; i++)
 		vhu_sound_stream_finish(&sound->streams[i]);
+	vhu_sound_close_cards(sound);
 	free(sound);
 }
 
@@ -232,6 +233,7 @@ static const struct vhu_device_ops sound_ops = {
 	.num_queues = sound_num_queues,
 	.max_queue_size = sound_max_queue_size,
 	.features = sound_features,
+	.acked_features = sound_acked_features,
 	.reset_device = sound_reset_device,
 	.get_config = sound_get_config,
 	.set_backend_req_fd = sound_set_backend_req_fd,
@@ -257,30 +259,48 @@ static const struct vhu_sound_host_ops *find_host(const char *name)
 	return NULL;
 }
 
-/* What is asked for, as far as the PCM can. */
+static bool narrow_mask(uint64_t *mask, uint64_t own, uint64_t all)
+{
+	if (own)
+		*mask &= own;
+	else if (*mask & all)
+		*mask &= all;
+	return *mask;
+}
+
+static bool narrow_channels(struct vhu_sound_caps *caps, unsigned min, unsigned max, bool strictly)
+{
+	unsigned from = (unsigned)max_u64(caps->channels_min, min);
+	unsigned to = (unsigned)min_u64(caps->channels_max, max);
+
+	if (from > to)
+		return !strictly;
+	caps->channels_min = from;
+	caps->channels_max = to;
+	return true;
+}
+
+/*
+ * What a stream asks for, as far as the PCM can. What is asked for all of them a PCM that has
+ * nothing of it need not have: a file to be heard is as it is.
+ */
 static int narrow(struct vhu_sound_stream *stream, const struct vhu_sound_options *o)
 {
 	const struct vhu_sound_stream_options *own = &stream->options;
 	struct vhu_sound_caps *caps = &stream->caps;
-	uint64_t formats = own->formats ? own->formats : o->formats;
-	uint64_t rates = own->rates ? own->rates : o->rates;
-	unsigned min = own->channels_min ? own->channels_min : o->channels_min;
-	unsigned max = own->channels_max ? own->channels_max : o->channels_max;
+	const char *what = NULL;
 
-	if (formats)
-		caps->formats &= formats;
-	if (rates)
-		caps->rates &= rates;
-	if (min)
-		caps->channels_min = (unsigned)max_u64(caps->channels_min, min);
-	if (max)
-		caps->channels_max = (unsigned)min_u64(caps->channels_max, max);
-	if (caps->formats && caps->rates && caps->channels_min <= caps->channels_max)
+	if (!narrow_mask(&caps->formats, own->formats, o->formats))
+		what = "format";
+	else if (!narrow_mask(&caps->rates, own->rates, o->rates))
+		what = "rate";
+	else if (!narrow_channels(caps, own->channels_max ? own->channels_min : o->channels_min,
+				  own->channels_max ? own->channels_max : o->channels_max,
+				  own->channels_max))
+		what = "number of channels";
+	if (!what)
 		return 0;
-	vhu_error("%s: it has no %s of those asked for", stream->label,
-		  !caps->formats ? "format" :
-		  !caps->rates	 ? "rate" :
-				   "number of channels");
+	vhu_error("%s: it has no %s of those asked for", stream->label, what);
 	return -EINVAL;
 }
 
@@ -296,9 +316,9 @@ static void add_chmaps(struct vhu_sound *sound, const struct vhu_sound_stream *s
 	}
 }
 
+/* What the guest is offered: known before there is a device. */
 static int add_stream(struct vhu_sound *sound, const struct vhu_sound_stream_options *options)
 {
-	const struct vhu_sound_host_ops *host = find_host(options->host);
 	struct vhu_sound_stream *stream = &sound->streams[sound->n_streams];
 	int r;
 
@@ -310,16 +330,14 @@ static int add_stream(struct vhu_sound *sound, const struct vhu_sound_stream_opt
 	stream->pace = sound->options->pace;
 	for (unsigned i = 0; i < sound->n_streams; i++)
 		stream->nid += sound->streams[i].options.capture == options->capture;
-	r = host->probe(&stream->options, &stream->caps);
+	r = find_host(options->host)->probe(&stream->options, &stream->caps);
 	if (r == 0)
 		r = narrow(stream, sound->options);
 	if (r < 0)
 		return r;
-	r = vhu_sound_stream_init(stream, vhu_device_worker(&sound->device, 0)->loop, host);
 	sound->n_streams++;
-	if (r == 0)
-		add_chmaps(sound, stream);
-	return r;
+	add_chmaps(sound, stream);
+	return vhu_sound_add_cards(sound, stream);
 }
 
 static void add_own_jacks(struct vhu_sound *sound)
@@ -329,15 +347,41 @@ static void add_own_jacks(struct vhu_sound *sound)
 
 		snprintf(jack->name, sizeof(jack->name), "%s", sound->options->jacks[i]);
 		jack->connected = true;
-		sound->jacks[sound->n_jacks++] = (struct vhu_sound_jack_state){ .jack = jack };
+		sound->jacks[sound->n_jacks++] = (struct vhu_sound_jack_state){
+			.jack = jack,
+			.fixed = true,
+		};
 	}
+}
+
+static int add_all(struct vhu_sound *sound)
+{
+	struct vhu_sound_stream_options streams[VHU_SOUND_STREAMS_MAX];
+	unsigned n = vhu_sound_options_streams(sound->options, streams);
+	int r = 0;
+
+	add_own_jacks(sound);
+	for (unsigned i = 0; i < n && r == 0; i++)
+		r = add_stream(sound, &streams[i]);
+	return r;
+}
+
+/* What needs the worker's loop. */
+static int attach(struct vhu_sound *sound)
+{
+	struct vhu_loop *loop = vhu_device_worker(&sound->device, 0)->loop;
+	int r = vhu_sound_attach_cards(sound);
+
+	sound->device.poll_max_ns = 0; /* a timer says when */
+	for (unsigned i = 0; i < sound->n_streams && r == 0; i++)
+		r = vhu_sound_stream_init(&sound->streams[i], loop,
+					  find_host(sound->streams[i].options.host));
+	return r;
 }
 
 int vhu_sound_new(const struct vhu_sound_options *options, struct vhu_device **ret_device)
 {
-	struct vhu_sound_stream_options streams[VHU_SOUND_STREAMS_MAX];
 	struct vhu_sound *sound;
-	unsigned n = vhu_sound_options_streams(options, streams);
 	int r = vhu_sound_options_check(options);
 
 	if (r < 0)
@@ -347,19 +391,18 @@ int vhu_sound_new(const struct vhu_sound_options *options, struct vhu_device **r
 		return -ENOMEM;
 	sound->options = options;
 	sound->stream_sink = stream_sink;
-	r = vhu_device_init(&sound->device, &sound_ops);
+	r = add_all(sound);
+	if (r == 0)
+		r = vhu_device_init(&sound->device, &sound_ops);
 	if (r < 0) {
-		free(sound);
+		sound_destroy(&sound->device);
 		return r;
 	}
-	sound->device.poll_max_ns = 0; /* a timer says when */
-	for (unsigned i = 0; i < n && r == 0; i++)
-		r = add_stream(sound, &streams[i]);
+	r = attach(sound);
 	if (r < 0) {
 		vhu_device_unref(&sound->device);
 		return r;
 	}
-	add_own_jacks(sound);
 	*ret_device = &sound->device;
 	return 0;
 }

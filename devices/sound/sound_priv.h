@@ -30,6 +30,13 @@ struct vhu_sound_jack_state {
 	unsigned stream;
 	uint32_t defconf; /* as the driver has mapped it */
 	bool gone;	  /* with the whole card */
+	bool fixed;	  /* of --jack: no card goes with it */
+};
+
+/* An element: the one of that index of a card. */
+struct vhu_sound_element_place {
+	struct vhu_sound_card *card;
+	unsigned index;
 };
 
 /* Messages of a transfer queue, by the slot of their chains. */
@@ -48,11 +55,29 @@ struct vhu_sound {
 	struct vhu_sound_chmap chmaps[VHU_SOUND_ALL_MAPS_MAX];
 	struct vhu_sound_jack_state jacks[VHU_SOUND_JACKS_MAX];
 	struct vhu_sound_jack own_jacks[VHU_SOUND_JACKS_MAX]; /* of --jack */
+	struct vhu_sound_card_sink card_sink;
+	unsigned n_cards, n_elements;
+	struct vhu_sound_card *cards[2 * VHU_SOUND_STREAMS_MAX]; /* the host's and ours */
+	struct vhu_sound_element_place elements[VHU_SOUND_ELEMENTS_MAX];
+	bool controls; /* VIRTIO_SND_F_CTLS was taken */
 	struct vhu_sound_transfers tx, rx;
 	struct vhu_sound_events events;
 	struct vhu_counter requests, bad_requests;
 	struct vhu_log_limit log_limit;
 };
+
+static inline const struct vhu_sound_element *vhu_sound_element(const struct vhu_sound *sound,
+								 unsigned i)
+{
+	return &sound->elements[i].card->elements[sound->elements[i].index];
+}
+
+/* cards.c; the first two on main. The streams' offers are known. */
+int vhu_sound_add_cards(struct vhu_sound *sound, struct vhu_sound_stream *stream);
+int vhu_sound_attach_cards(struct vhu_sound *sound);
+void vhu_sound_close_cards(struct vhu_sound *sound);
+/* The driver is told how that jack is. */
+void vhu_sound_tell_jack(struct vhu_sound *sound, unsigned i);
 
 /* control.c */
 void vhu_sound_handle_control(struct vhu_sound *sound, struct vhu_vring *vring);

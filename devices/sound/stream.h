@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "common/backend/vring.h"
+#include "devices/sound/gain.h"
 #include "devices/sound/host.h"
 #include "devices/sound/port.h"
 #include "devices/sound/stats.h"
@@ -73,6 +74,7 @@ struct vhu_sound_stream {
 	struct vhu_sound_caps caps; /* what is offered */
 	uint64_t latency_ms;
 	unsigned pace; /* enum vhu_sound_pace */
+	const struct vhu_sound_gain *gain; /* NULL: none */
 
 	enum vhu_sound_state state;
 	uint32_t features; /* the driver's */

@@ -156,10 +156,11 @@ void studio_connect(struct studio *studio, uint64_t ring_features)
 	frontend->guest.regions[0].used_bytes = 0;
 	vhu_frontend_disconnect(frontend);
 	assert_int_equal(vhu_frontend_connect(frontend, studio->program.socket), 0);
-	assert_int_equal(vhu_frontend_negotiate(frontend, VHU_FRONTEND_FEATURES | ring_features,
-						VHU_FRONTEND_PROTOCOL_FEATURES |
-							VHU_BIT(VHU_PROTOCOL_F_DEVICE_STATE)),
-			 0);
+	assert_int_equal(
+		vhu_frontend_negotiate(
+			frontend, (VHU_FRONTEND_FEATURES | ring_features) & ~studio->refused,
+			VHU_FRONTEND_PROTOCOL_FEATURES | VHU_BIT(VHU_PROTOCOL_F_DEVICE_STATE)),
+		0);
 	assert_int_equal(vhu_frontend_share_memory(frontend), 0);
 	for (unsigned i = 0; i < ARRAY_SIZE(drivers); i++)
 		assert_int_equal(vhu_driver_init(drivers[i], frontend, i, RING_ENTRIES), 0);

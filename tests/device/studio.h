@@ -38,6 +38,7 @@ struct studio_message {
 struct studio {
 	struct program program;
 	struct vhu_frontend frontend;
+	uint64_t refused; /* features that are not taken */
 	struct vhu_driver control, event, tx, rx;
 	bool has_drivers;
 	struct vhu_guest_buffer request, response;

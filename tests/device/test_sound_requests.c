@@ -25,6 +25,7 @@ static void config_space(void **state)
 	assert_int_equal(le32toh(config.streams), N_STREAMS);
 	/* Of one and two channels each; what is read from a file has two. */
 	assert_int_equal(le32toh(config.chmaps), 2 * N_STREAMS - 1);
+	assert_int_equal(le32toh(config.controls), 2 * N_STREAMS);
 }
 
 static void streams_are_described(void **state)
