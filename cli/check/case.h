@@ -45,7 +45,7 @@ enum {
 	CHECK_NEEDS_REQUEST = 1 << 0,	  /* a device whose requests we know how to make */
 	CHECK_NEEDS_BLK = 1 << 1,
 	CHECK_NEEDS_RNG = 1 << 2,
-	CHECK_NEEDS_QUEUES = 1 << 3,	  /* two of them */
+	CHECK_NEEDS_QUEUES = 1 << 3,	  /* two of them that take requests */
 	CHECK_NEEDS_EXEC = 1 << 4,	  /* a back-end that we started and may start again */
 	CHECK_NEEDS_DESTRUCTIVE = 1 << 5, /* leave to write to the disk */
 	CHECK_NEEDS_RECONNECT = 1 << 6,	  /* a back-end that outlives its connection */

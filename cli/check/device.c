@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include <linux/virtio_blk.h>
+#include <linux/virtio_snd.h>
 
 #include "common/base/num.h"
 #include "common/wire/protocol.h"
@@ -112,6 +113,61 @@ const struct check_device check_device_rng = {
 	.judge = judge_rng,
 };
 
+/* virtio 1.3, 5.14.6.6.2: what the first stream is. */
+
+#define SOUND_STREAMS_AT 4 /* in the configuration space */
+
+enum { SOUND_QUERY, SOUND_ANSWER };
+
+static const char *refuse_sound(const struct check_facts *facts)
+{
+	uint32_t streams;
+
+	if (!(facts->protocol_features & VHU_BIT(VHU_PROTOCOL_F_CONFIG)) ||
+	    facts->config_bytes < SOUND_STREAMS_AT + sizeof(streams))
+		return "a sound card whose configuration space cannot be read";
+	memcpy(&streams, facts->config + SOUND_STREAMS_AT, sizeof(streams));
+	return streams ? NULL : "a sound card without a stream";
+}
+
+static void fill_sound(struct check_request *request)
+{
+	const struct virtio_snd_query_info query = {
+		.hdr = { htole32(VIRTIO_SND_R_PCM_INFO) },
+		.count = htole32(1),
+		.size = htole32(sizeof(struct virtio_snd_pcm_info)),
+	};
+
+	memcpy(request->buffers[SOUND_QUERY].host, &query, sizeof(query));
+	memset(request->buffers[SOUND_ANSWER].host, NO_STATUS, request->buffers[SOUND_ANSWER].len);
+}
+
+static const char *judge_sound(const struct check_request *request, uint32_t used_len)
+{
+	const struct vhu_guest_buffer *answer = &request->buffers[SOUND_ANSWER];
+	uint32_t status;
+
+	if (used_len > answer->len)
+		return "the used length is more than the writable buffer holds";
+	memcpy(&status, answer->host, sizeof(status));
+	return le32toh(status) == VIRTIO_SND_S_OK ? NULL :
+					     "the answer to PCM_INFO is not VIRTIO_SND_S_OK";
+}
+
+const struct check_device check_device_sound = {
+	.name = "sound",
+	.features = DEVICE_BITS,
+	.lengths = { [SOUND_QUERY] = sizeof(struct virtio_snd_query_info),
+		     [SOUND_ANSWER] = sizeof(struct virtio_snd_hdr) +
+				      sizeof(struct virtio_snd_pcm_info) },
+	.n_readable = 1,
+	.n_writable = 1,
+	.one_queue = true,
+	.refuse = refuse_sound,
+	.fill = fill_sound,
+	.judge = judge_sound,
+};
+
 /*
  * No message tells the type. A disk has a configuration space, and FLUSH (bit 9) should always be
  * offered; a network card has that bit only together with GUEST_TSO4 (7), and bit 0 with it.
@@ -132,6 +188,7 @@ const struct check_device *check_device_of(const char *name, const struct check_
 		&check_device_generic,
 		&check_device_blk,
 		&check_device_rng,
+		&check_device_sound,
 	};
 
 	if (!strcmp(name, "auto"))

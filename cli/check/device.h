@@ -8,6 +8,7 @@
  * and cases that need one are skipped.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "cli/check/facts.h"
@@ -31,6 +32,7 @@ struct check_device {
 	/* Lengths of the request's buffers; 0 stands for the device's block size. */
 	uint32_t lengths[CHECK_BUFFERS];
 	unsigned n_readable, n_writable;
+	bool one_queue; /* the first one takes requests, and no other */
 	/* NULL when it can be used, else why not. */
 	const char *(*refuse)(const struct check_facts *facts);
 	/* Makes the request ready to be sent, also again. */
@@ -39,7 +41,8 @@ struct check_device {
 	const char *(*judge)(const struct check_request *request, uint32_t used_len);
 };
 
-extern const struct check_device check_device_generic, check_device_blk, check_device_rng;
+extern const struct check_device check_device_generic, check_device_blk, check_device_rng,
+	check_device_sound;
 
 /* The device by its name; "auto" looks at the facts. NULL: no such name. */
 const struct check_device *check_device_of(const char *name, const struct check_facts *facts);

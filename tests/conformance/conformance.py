@@ -28,6 +28,7 @@ CONFIG = {f"CFG-{n:02}" for n in range(1, 9)}
 ONE_QUEUE = {"STA-22"}
 STATE = {f"DST-{n:02}" for n in range(1, 9)}
 NO_READABLE = {"SPL-09"}
+IN_ORDER = {"ORD-01", "ORD-02"}
 RECONNECT = {"FRM-13", "REC-01", "REC-02", "REC-03"}
 # No request brings an event: somebody has to type.
 NO_REQUESTS = {"the requests of this device are not known (--device)"}
@@ -54,6 +55,9 @@ TARGETS = {
                    DISK - NEVER),
     "rng": ("{build}/tests/device/rng --socket-path {{socket}}", ["--device", "rng"],
             NEVER | BLK_ONLY | CONFIG | NO_READABLE | ONE_QUEUE | STATE),
+    "sound": ("{build}/cli/vhu-sound --socket-path {{socket}} --backend null",
+              ["--device", "sound", "--skip", "inflight"],
+              NEVER | BLK_ONLY | RNG_ONLY | STATE | ONE_QUEUE | IN_ORDER),
     "input": ("{build}/cli/vhu-input --socket-path {{socket}} --stream {dir}/stream",
               ["--device", "generic"], NEVER | BLK_ONLY | RNG_ONLY | STATE | NO_REQUESTS),
 }
