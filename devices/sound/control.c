@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The control queue (virtio 1.3, 5.14.6): a table of its requests. */
 #include <endian.h>
+#include <stdalign.h>
 #include <string.h>
 
 #include "common/backend/worker.h"
@@ -37,7 +38,7 @@ static uint32_t answer_items(struct vhu_sound_request *request, unsigned n_items
 	uint64_t first = le32toh(request->head.query.start_id);
 	uint64_t count = le32toh(request->head.query.count);
 	uint64_t stride = le32toh(request->head.query.size);
-	uint8_t item[INFO_MAX];
+	alignas(8) uint8_t item[INFO_MAX];
 
 	if (first + count > n_items || stride < sizeof(struct virtio_snd_info) ||
 	    count * stride > request->writer.left)

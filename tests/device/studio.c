@@ -134,7 +134,11 @@ static void allocate(struct studio *studio)
 	struct vhu_guest *guest = &studio->frontend.guest;
 
 	studio->request = vhu_guest_alloc(guest, 4096, 8);
-	studio->response = vhu_guest_alloc(guest, 65536, 8);
+	studio->response = vhu_guest_alloc(guest, 65540, 8);
+	/* So that what is behind the status is aligned. */
+	studio->response.gpa += 4;
+	studio->response.host = (char *)studio->response.host + 4;
+	studio->response.len -= 4;
 	for (unsigned i = 0; i < ARRAY_SIZE(studio->events); i++)
 		studio->events[i] = vhu_guest_alloc(guest, 8, 8);
 	for (unsigned i = 0; i < STUDIO_MESSAGES; i++)

@@ -128,7 +128,7 @@ static void pace(struct studio *studio, uint32_t stream, uint32_t period, uint32
 	stop_and_release(studio, stream);
 }
 
-static unsigned play_ms = 1500;
+static unsigned play_ms = 1000;
 
 static void paced_to_null(void **state)
 {
