@@ -147,17 +147,17 @@ static bool join(struct vhu_sound_port_job *job)
 	return pthread_timedjoin_np(job->thread, NULL, &until) == 0;
 }
 
-void vhu_sound_port_finish(struct vhu_sound_port *port)
+bool vhu_sound_port_finish(struct vhu_sound_port *port)
 {
 	struct vhu_sound_port_job *job = port->job;
 
 	if (!port->ops)
-		return;
+		return true;
 	if (job && !join(job)) {
 		/* It will never be heard of again; what it holds must outlive it. */
 		vhu_warning("%s: the host does not answer; left alone", port->options->where);
 		pthread_detach(job->thread);
-		return;
+		return false;
 	}
 	if (job && job->opens && job->result == 0)
 		port->ops->close(job->host);
@@ -168,6 +168,7 @@ void vhu_sound_port_finish(struct vhu_sound_port *port)
 		port->ops->close(port->host);
 	if (port->event_fd >= 0)
 		close(port->event_fd);
+	return true;
 }
 
 bool vhu_sound_port_open(struct vhu_sound_port *port, const struct vhu_sound_params *params)

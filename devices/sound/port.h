@@ -35,8 +35,11 @@ struct vhu_sound_port {
 int vhu_sound_port_init(struct vhu_sound_port *port, const struct vhu_sound_host_ops *ops,
 			const struct vhu_sound_stream_options *options, struct vhu_loop *loop,
 			void (*opened)(struct vhu_sound_port *port, int result));
-/* The worker has ended, its loop is gone. Waits for a thread at work, but not for ever. */
-void vhu_sound_port_finish(struct vhu_sound_port *port);
+/*
+ * The worker has ended, its loop is gone. Waits for a thread at work, but not for ever: false when
+ * it is left alone, with the options.
+ */
+bool vhu_sound_port_finish(struct vhu_sound_port *port);
 
 /*
  * A host with these parameters is wanted. True: there it is, the one that was open before. Else

@@ -66,7 +66,8 @@ int64_t vhu_sound_stream_fill(struct vhu_sound_stream *s)
 			return -ENODEV;
 		if (fill < 0 || !is_clockless(s, fill))
 			return fill;
-		vhu_info("%s: it has no clock of its own; paced by a timer", s->label);
+		vhu_log_limited(&s->log_limit, VHU_LOG_INFO,
+				"%s: it has no clock of its own; paced by a timer", s->label);
 		s->clocked = true;
 	}
 	if (vhu_sound_is_capture(s))
@@ -133,9 +134,10 @@ static bool polls(const struct vhu_sound_stream *s)
 	return s->features & 1u << VIRTIO_SND_PCM_F_MSG_POLLING;
 }
 
-static uint64_t period_ns(const struct vhu_sound_stream *s)
+/* Of periods that a driver may have made as short as it likes. */
+static uint64_t poll_ns(const struct vhu_sound_stream *s)
 {
-	return vhu_sound_ns_of(s->params.period_frames, s->params.rate_hz);
+	return max_u64(AGAIN_NS, vhu_sound_ns_of(s->params.period_frames, s->params.rate_hz));
 }
 
 /* The ring of a host may be smaller than what was asked for. */
@@ -204,8 +206,8 @@ static uint64_t next_look_ns(const struct vhu_sound_stream *s)
 		return max_u64(AGAIN_NS, vhu_sound_ns_of(s->fill + needed(s) - target_of(s),
 							 s->params.rate_hz));
 	if (!s->running)
-		return polls(s) ? period_ns(s) : 0;
-	return polls(s) ? min_u64(period_ns(s), max_u64(dry_ns / 2, AGAIN_NS)) : dry_ns;
+		return polls(s) ? poll_ns(s) : 0;
+	return polls(s) ? min_u64(poll_ns(s), max_u64(dry_ns / 2, AGAIN_NS)) : dry_ns;
 }
 
 static void pump_playback(struct vhu_sound_stream *s)
@@ -301,7 +303,7 @@ static void look_capture(struct vhu_sound_stream *s)
 
 static void pump_capture(struct vhu_sound_stream *s)
 {
-	uint64_t ns = polls(s) ? period_ns(s) : 0;
+	uint64_t ns = polls(s) ? poll_ns(s) : 0;
 	int64_t n = 1;
 
 	look_capture(s);

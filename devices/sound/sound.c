@@ -200,8 +200,10 @@ static void reset(struct vhu_sound *sound)
 	for (unsigned i = 0; i < sound->n_streams; i++)
 		vhu_sound_stream_reset(&sound->streams[i]);
 	vhu_sound_events_reset(&sound->events);
-	for (unsigned i = 0; i < sound->n_jacks; i++)
+	for (unsigned i = 0; i < sound->n_jacks; i++) {
 		sound->jacks[i].defconf = sound->jacks[i].jack->defconf;
+		sound->jacks[i].gone = false;
+	}
 }
 
 static void sound_reset_device(struct vhu_device *device)
@@ -220,10 +222,13 @@ static void sound_destroy(struct vhu_device *device)
 {
 	struct vhu_sound *sound = sound_of(device);
 
+	bool alone = true;
+
 	for (unsigned i = 0; i < sound->n_streams; i++)
-		vhu_sound_stream_finish(&sound->streams[i]);
+		alone &= vhu_sound_stream_finish(&sound->streams[i]);
 	vhu_sound_close_cards(sound);
-	free(sound);
+	if (alone)
+		free(sound);
 }
 
 static const struct vhu_device_ops sound_ops = {

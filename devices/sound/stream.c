@@ -170,17 +170,18 @@ static void on_opened(struct vhu_sound_port *port, int r)
 {
 	struct vhu_sound_stream *s = container_of(port, struct vhu_sound_stream, port);
 
-	if (r == 0)
+	if (r == 0) {
 		vhu_counter_add(&s->stats.opens, 1);
+		s->sink->present(s->sink, s, true);
+	}
 	if (s->opening) {
 		answer_prepare(s, r);
 	} else if (r < 0) {
 		vhu_source_set_timer(s->retry_timer, RETRY_NS);
 	} else {
-		vhu_info("%s: it is there again", s->label);
+		vhu_log_limited(&s->log_limit, VHU_LOG_INFO, "%s: it is there again", s->label);
 		s->lost = false;
 		s->running = s->clocked = false;
-		s->sink->present(s->sink, s, true);
 		s->due = true;
 		s->sink->wake(s->sink, s);
 	}
@@ -379,7 +380,7 @@ int vhu_sound_stream_init(struct vhu_sound_stream *s, struct vhu_loop *loop,
 	return r;
 }
 
-void vhu_sound_stream_finish(struct vhu_sound_stream *s)
+bool vhu_sound_stream_finish(struct vhu_sound_stream *s)
 {
-	vhu_sound_port_finish(&s->port);
+	return vhu_sound_port_finish(&s->port);
 }

@@ -105,8 +105,8 @@ struct vhu_sound_stream {
 /* Main. The fields from sink to pace are set. 0 or negative errno. */
 int vhu_sound_stream_init(struct vhu_sound_stream *stream, struct vhu_loop *loop,
 			  const struct vhu_sound_host_ops *host);
-/* The worker has ended, its loop is gone. */
-void vhu_sound_stream_finish(struct vhu_sound_stream *stream);
+/* The worker has ended, its loop is gone. False: a thread that hangs still has the stream. */
+bool vhu_sound_stream_finish(struct vhu_sound_stream *stream);
 
 /*
  * A command, params with SET_PARAMS only. VIRTIO_SND_S_*, or VHU_SOUND_LATER: sink->prepared()

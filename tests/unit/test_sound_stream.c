@@ -125,7 +125,8 @@ struct rig {
 	struct vhu_sound_stream stream;
 	bool wanted; /* a pass of the queue */
 	uint32_t answer;
-	unsigned xruns, gone, back;
+	unsigned xruns, gone;
+	bool is_there;
 	uint64_t done; /* frames that came back */
 	bool plays;    /* what comes back is queued again */
 	struct vhu_sound_message messages[MESSAGES];
@@ -181,10 +182,8 @@ static void on_present(struct vhu_sound_stream_sink *sink, const struct vhu_soun
 	struct rig *rig = container_of(sink, struct rig, sink);
 
 	(void)stream;
-	if (present)
-		rig->back++;
-	else
-		rig->gone++;
+	rig->is_there = present;
+	rig->gone += !present;
 }
 
 static int setup(void **state)
@@ -348,18 +347,58 @@ static void lost_and_back(void **state)
 	expect_pace(rig, 300, 2 * PERIOD);
 	run(rig, 800);
 	assert_true(fake.opens >= 2);
-	assert_int_equal(rig->back, 0);
+	assert_false(rig->is_there);
 	fake.fails = 0;
 	fake.open_result = 0;
 	fake.opens = 1;
 	fake.closes = 1;
 	run(rig, 1100);
-	assert_int_equal(rig->back, 1);
+	assert_true(rig->is_there);
 	assert_true(fake.all > all);
 	expect_pace(rig, 200, 2 * PERIOD);
 	assert_int_equal(rig->xruns, 0);
 	fake.opens = 1;
 	fake.closes = 0;
+}
+
+/* Whoever opens it then finds it as it was. */
+static void lost_and_released(void **state)
+{
+	struct rig *rig = *state;
+
+	begin(rig);
+	run(rig, 50);
+	assert_true(rig->is_there);
+	fake.fails = -ENODEV;
+	run(rig, 30);
+	assert_false(rig->is_there);
+	rig->plays = false;
+	assert_int_equal(command(rig, VHU_SOUND_STOP), VIRTIO_SND_S_OK);
+	assert_int_equal(command(rig, VHU_SOUND_RELEASE), VIRTIO_SND_S_OK);
+	fake.fails = 0;
+	assert_int_equal(prepare(rig, 5000), VIRTIO_SND_S_OK);
+	assert_true(rig->is_there);
+}
+
+/* A driver that polls, in periods of a frame: no reason to look each 20 us. */
+static void short_periods(void **state)
+{
+	struct rig *rig = *state;
+	const struct virtio_snd_pcm_set_params params = {
+		.buffer_bytes = htole32(8),
+		.period_bytes = htole32(4),
+		.features = htole32(1u << VIRTIO_SND_PCM_F_MSG_POLLING),
+		.channels = 2,
+		.format = VIRTIO_SND_PCM_FMT_S16,
+		.rate = VIRTIO_SND_PCM_RATE_48000,
+	};
+
+	assert_int_equal(vhu_sound_stream_command(&rig->stream, VHU_SOUND_SET_PARAMS, &params),
+			 VIRTIO_SND_S_OK);
+	assert_int_equal(prepare(rig, 5000), VIRTIO_SND_S_OK);
+	assert_int_equal(command(rig, VHU_SOUND_START), VIRTIO_SND_S_OK);
+	run(rig, 100);
+	assert_in_range(vhu_counter_get(&rig->stream.stats.pumps), 10, 110);
 }
 
 /* One whose position does not move while it has something to play. */
@@ -481,11 +520,10 @@ static void a_reset_while_it_opens(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(refused),	       TEST(slow),
-		TEST(lost_and_back),   TEST(stands_still),
-		TEST(runs_out),	       TEST(no_clock),
-		TEST(a_timer_instead), TEST(the_tail),
-		TEST(an_abort),	       TEST(a_reset_while_it_opens),
+		TEST(refused),		 TEST(slow),	      TEST(lost_and_back),
+		TEST(lost_and_released), TEST(short_periods), TEST(stands_still),
+		TEST(runs_out),		 TEST(no_clock),      TEST(a_timer_instead),
+		TEST(the_tail),		 TEST(an_abort),      TEST(a_reset_while_it_opens),
 	};
 
 	if (argc > 1)
