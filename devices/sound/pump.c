@@ -18,6 +18,8 @@
 #define AGAIN_NS NS_PER_MS
 /* Errors of the host in one pump; after that it has its rest until the next one. */
 #define TRIES 3
+/* At a time, when a ring is filled with nothing. */
+#define SILENCE_BYTES 4096
 /* A device that stands still for so long has gone, whatever it says. */
 #define STUCK_NS NS_PER_SEC
 
@@ -91,11 +93,13 @@ static void note_xrun(struct vhu_sound_stream *s)
 /* Ran out, or over: the ring begins anew. */
 static void begin_anew(struct vhu_sound_stream *s)
 {
+	if (s->port.host && s->port.host->ops->reset(s->port.host) == -ENODEV) {
+		vhu_sound_stream_lose(s);
+		return;
+	}
 	note_xrun(s);
 	s->running = false;
 	s->fill = 0;
-	if (s->port.host && s->port.host->ops->reset(s->port.host) == -ENODEV)
-		vhu_sound_stream_lose(s);
 }
 
 static void take_error(struct vhu_sound_stream *s, int64_t r)
@@ -118,6 +122,49 @@ static int64_t begin(struct vhu_sound_stream *s)
 	return 0;
 }
 
+/* The ring of a host may be smaller than what was asked for. */
+static uint32_t target_of(const struct vhu_sound_stream *s)
+{
+	return s->port.host ? s->port.host->params.target_frames : s->params.target_frames;
+}
+
+static int64_t write_silence(struct vhu_sound_stream *s, int64_t n_frames)
+{
+	char bytes[SILENCE_BYTES];
+	struct iovec iov = { bytes, sizeof(bytes) };
+	struct vhu_iov_cursor cursor;
+	uint64_t most = sizeof(bytes) / s->params.frame_bytes;
+	int64_t done = 0, n = 1;
+
+	vhu_iov_cursor_init(&cursor, &iov, 1);
+	vhu_sound_silence(s->params.format, &cursor, most * s->params.channels);
+	while (done < n_frames && n > 0) {
+		vhu_iov_cursor_init(&cursor, &iov, 1);
+		n = s->port.host->ops->write(s->port.host, &cursor,
+					     (uint32_t)min_u64((uint64_t)(n_frames - done), most));
+		done += n > 0 ? n : 0;
+	}
+	return done;
+}
+
+/*
+ * What the driver believes to be in the ring is there as silence: were the ring empty it would take
+ * as much more at once, and a driver that has no more would have an under-run.
+ */
+void vhu_sound_stream_rehost(struct vhu_sound_stream *s)
+{
+	int64_t fill = s->running && !vhu_sound_is_capture(s) ? s->moved - passed(s) : 0;
+
+	if (!has_clock(s))
+		return;
+	s->running = false;
+	s->fill = 0;
+	if (fill <= 0 || s->state != VHU_SOUND_STARTED)
+		return;
+	s->moved = s->fill = write_silence(s, (int64_t)min_u64((uint64_t)fill, target_of(s)));
+	begin(s);
+}
+
 static int64_t delay_of(struct vhu_sound_stream *s, int64_t fill)
 {
 	int64_t delay;
@@ -138,12 +185,6 @@ static bool polls(const struct vhu_sound_stream *s)
 static uint64_t poll_ns(const struct vhu_sound_stream *s)
 {
 	return max_u64(AGAIN_NS, vhu_sound_ns_of(s->params.period_frames, s->params.rate_hz));
-}
-
-/* The ring of a host may be smaller than what was asked for. */
-static uint32_t target_of(const struct vhu_sound_stream *s)
-{
-	return s->port.host ? s->port.host->params.target_frames : s->params.target_frames;
 }
 
 /* For each message one visit; a large one is taken in parts. */

@@ -16,5 +16,7 @@ int64_t vhu_sound_stream_fill(struct vhu_sound_stream *stream);
 void vhu_sound_stream_complete(struct vhu_sound_stream *stream, int64_t delay);
 /* The host has gone. */
 void vhu_sound_stream_lose(struct vhu_sound_stream *stream);
+/* Another host takes the place of the clock. */
+void vhu_sound_stream_rehost(struct vhu_sound_stream *stream);
 
 #endif

@@ -305,7 +305,9 @@ static int narrow(struct vhu_sound_stream *stream, const struct vhu_sound_option
 		what = "number of channels";
 	if (!what)
 		return 0;
-	vhu_error("%s: it has no %s of those asked for", stream->label, what);
+	vhu_error("%s: it has no %s of those asked for; ask for others, or try a PCM that converts "
+		  "(plughw:, default)",
+		  stream->label, what);
 	return -EINVAL;
 }
 

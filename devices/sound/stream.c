@@ -181,7 +181,8 @@ static void on_opened(struct vhu_sound_port *port, int r)
 	} else {
 		vhu_log_limited(&s->log_limit, VHU_LOG_INFO, "%s: it is there again", s->label);
 		s->lost = false;
-		s->running = s->clocked = false;
+		s->clocked = false;
+		vhu_sound_stream_rehost(s);
 		s->due = true;
 		s->sink->wake(s->sink, s);
 	}

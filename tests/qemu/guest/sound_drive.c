@@ -189,11 +189,12 @@ static void open_device(struct drive *d, const char *path)
 static void find_stream(struct drive *d)
 {
 	struct virtio_snd_query_info query = { { htole32(VIRTIO_SND_R_PCM_INFO) } };
-	struct virtio_snd_config config;
+	struct vhu_snd_config config;
 	const struct virtio_snd_pcm_info *info;
 	uint32_t n;
 
 	must(vhu_frontend_get_config(&d->frontend, 0, &config, sizeof(config)), "the config");
+	printf("jacks %u\ncontrols %u\n", le32toh(config.jacks), le32toh(config.controls));
 	n = (uint32_t)min_u64(le32toh(config.streams), 32);
 	query.count = htole32(n);
 	query.size = htole32(sizeof(*info));
