@@ -119,6 +119,10 @@ static const struct vhu_option rows[] = {
 	{ .name = "jack", .argument = "NAME",
 	  .help = "a jack that the guest sees, always connected. May be given several times",
 	  .parse = parse_jack, .repeats = true },
+	{ .name = "controls",
+	  .help = "the guest may set volumes and switches; QEMU's device needs controls=on then, "
+		  "and only then",
+	  .parse = vhu_option_flag, .offset = TO(controls) },
 	{ .name = "queue-size", .argument = "N",
 	  .help = "largest size of a queue, a power of two from 4 to 1024 (default)",
 	  .parse = vhu_option_number, .offset = TO(queue_size), .min = 4, .max = 1024 },
@@ -150,6 +154,14 @@ static int make(const void *options, struct vhu_device **ret_device)
 	return vhu_sound_new(options, ret_device);
 }
 
+static void print_properties(const void *data, FILE *out)
+{
+	const struct vhu_sound_options *options = data;
+
+	if (options->controls)
+		fputs(",controls=on", out);
+}
+
 static const struct vhu_program program = {
 	.name = "vhu-sound",
 	.summary = "Serves a virtio sound card.",
@@ -164,6 +176,7 @@ static const struct vhu_program program = {
 	.signals = signals,
 	.n_signals = sizeof(signals) / sizeof(signals[0]),
 	.qemu_device = "vhost-user-snd-pci",
+	.qemu_properties = print_properties,
 };
 
 int main(int argc, char **argv)

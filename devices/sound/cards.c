@@ -69,7 +69,8 @@ static void add_jacks(struct vhu_sound *sound, struct vhu_sound_card *card, unsi
 
 static void add_card(struct vhu_sound *sound, struct vhu_sound_card *card, unsigned stream)
 {
-	add_elements(sound, card, stream);
+	if (sound->options->controls)
+		add_elements(sound, card, stream);
 	add_jacks(sound, card, stream);
 	sound->cards[sound->n_cards++] = card;
 }

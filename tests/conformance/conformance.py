@@ -55,7 +55,7 @@ TARGETS = {
                    DISK - NEVER),
     "rng": ("{build}/tests/device/rng --socket-path {{socket}}", ["--device", "rng"],
             NEVER | BLK_ONLY | CONFIG | NO_READABLE | ONE_QUEUE | STATE),
-    "sound": ("{build}/cli/vhu-sound --socket-path {{socket}} --backend null",
+    "sound": ("{build}/cli/vhu-sound --socket-path {{socket}} --backend null --controls",
               ["--device", "sound", "--skip", "inflight"],
               NEVER | BLK_ONLY | RNG_ONLY | STATE | ONE_QUEUE | IN_ORDER),
     "input": ("{build}/cli/vhu-input --socket-path {{socket}} --stream {dir}/stream",

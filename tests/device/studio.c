@@ -20,6 +20,7 @@ static const char *const usual_args[] = {
 	"--capture",  "null",
 	"--jack",     "Headphone",
 	"--formats",  "s8,u8,s16,s24,s32,float",
+	"--controls",
 	NULL,
 };
 

@@ -234,7 +234,7 @@ static void without(void **state)
 	struct studio *studio = *state;
 	static const char *const args[] = {
 		"--playback", "null,formats=mu-law+s16", "--playback", "null,control=none",
-		"--playback", "null,control=soft",	 NULL,
+		"--playback", "null,control=soft",	 "--controls", NULL,
 	};
 	struct vhu_snd_config config;
 
@@ -244,13 +244,28 @@ static void without(void **state)
 	assert_int_equal(le32toh(config.controls), 2);
 }
 
+/* Nor is there any for a front-end that is not said to have a place for it in the config space. */
+static void not_offered(void **state)
+{
+	struct studio *studio = *state;
+	static const char *const args[] = { "--playback", "null,control=soft", NULL };
+	struct vhu_snd_config config;
+
+	studio_start(studio, args);
+	studio_connect(studio, 0);
+	assert_int_equal(studio->frontend.offered_features & 1ull << VIRTIO_SND_F_CTLS, 0);
+	assert_int_equal(vhu_frontend_get_config(&studio->frontend, 0, &config, sizeof(config)), 0);
+	assert_int_equal(le32toh(config.controls), 0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		STUDIO_TEST(descriptions),     STUDIO_TEST(writes),
-		STUDIO_TEST(refusals),	       STUDIO_TEST(scales),
-		STUDIO_TEST(not_negotiated),   STUDIO_TEST(what_is_heard),
-		STUDIO_TEST(what_is_recorded), STUDIO_TEST(without),
+		STUDIO_TEST(not_offered),      STUDIO_TEST(descriptions),
+		STUDIO_TEST(writes),	       STUDIO_TEST(refusals),
+		STUDIO_TEST(scales),	       STUDIO_TEST(not_negotiated),
+		STUDIO_TEST(what_is_heard),    STUDIO_TEST(what_is_recorded),
+		STUDIO_TEST(without),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

@@ -306,6 +306,7 @@ static const struct vhu_sound_options *some_options(void)
 	static struct vhu_sound_options options;
 
 	options = vhu_sound_defaults;
+	options.controls = true;
 	options.n_streams = 4;
 	for (unsigned i = 0; i < 4; i++)
 		options.streams[i] = (struct vhu_sound_stream_options){

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # What happens to a card that plays: it pauses and goes on; one stream is aborted while another
-# plays; the guest is stopped and goes on; the driver is taken away and comes back; the guest
-# reboots. No frame is lost that was not aborted, none comes twice, and each new driver finds the
-# device as new.
+# plays; it is muted and turned down; the guest is stopped and goes on; the driver is taken away and
+# comes back; the guest reboots. No frame is lost that was not aborted, none comes twice, and each
+# new driver finds the device as new.
 
 . "$(dirname "$0")/lib.sh"
 . "$here/sound.sh"
@@ -20,9 +20,9 @@ stop_a_while()
 }
 
 backend_start sound cli/vhu-sound --playback "wav:$dir/a.wav" --playback "wav:$dir/b.wav" \
-	--capture null --jack Speaker
+	--capture null --jack Speaker --controls
 
-sound_guest_start sound.sock <<'END'
+sound_guest_start sound.sock ,controls=on <<'END'
 driver=/sys/bus/virtio/drivers/virtio_snd
 format="s16 48000 20"
 buffer_ms=320
@@ -79,6 +79,32 @@ abort_one_of_two()
 	check_equal "the other one plays on" "$state" RUNNING
 }
 
+# mixer NAME VALUE: of an element of the first stream
+mixer()
+{
+	local element="iface=MIXER,name='PCM Playback $1'"
+
+	check "$1 is set" amixer -q -D hw:0 cset "$element" "$2"
+	check_equal "$1 is read" \
+		"$(amixer -D hw:0 cget "$element" | sed -n 's/^  : values=//p')" "$2"
+}
+
+# The lowest volume is mute, the highest as it is played.
+turn_down_and_up()
+{
+	check_equal "elements of three streams" \
+		"$(amixer -D hw:0 controls | grep -c 'iface=MIXER')" 6
+	heard=silence
+	mixer Switch off
+	play a 0 $format 24000
+	mixer Switch on
+	mixer Volume 0
+	play a 0 $format 24000
+	heard=
+	mixer Volume 100
+	play a 0 $format 24000
+}
+
 stop_and_continue()
 {
 	begin_play 0 $format 192000
@@ -124,7 +150,7 @@ check "channel maps" [ "$(amixer -D hw:0 controls | grep -c 'Playback Channel Ma
 check "the jack" [ "$(amixer -D hw:0 controls | grep -c 'Jack')" = 1 ]
 try pause_and_resume
 try abort_one_of_two
-play a 0 $format 48000
+turn_down_and_up
 try stop_and_continue
 echo "stopped enough"
 take_driver_away

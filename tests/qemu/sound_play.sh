@@ -21,6 +21,7 @@ run()
 		echo "formats='$formats' rates='$rates' periods='$periods'"
 		cat <<'END'
 load_sound
+check_equal "no elements without controls=on" "$(amixer -D hw:0 controls | grep -c MIXER)" 0
 report packed "$(cut -c 35 /sys/bus/virtio/devices/virtio0/features)"
 for format in $formats; do
 	for rate in $rates; do

@@ -5,6 +5,7 @@
 seed=0
 tries=5
 buffer_ms=80
+heard= # in place of what is played
 
 # Four periods of 80 ms are more than the driver has room for by itself.
 load_sound()
@@ -91,7 +92,7 @@ end_play()
 	fi
 	check "sound $seed is played" [ "$status $(grep -v PAUSE /tmp/aplay.$seed)" = "0 " ]
 	check "sound $seed is not too quick ($took ms)" [ $took -ge $least ]
-	echo "played: $1 $seed:$4 silence:$(padding "$2" "$3" "$4")"
+	echo "played: $1 ${heard:-$seed}:$4 silence:$(padding "$2" "$3" "$4")"
 }
 
 # cut_play CARRIER SOUND FRAMES: the host may find less of it.
