@@ -76,7 +76,7 @@ int64_t vhu_sound_stream_fill(struct vhu_sound_stream *s)
 		return passed(s) - s->moved;
 	fill = s->moved - passed(s);
 	/* It is we who are late, not the driver: what is due goes at once, and nothing is lost. */
-	if (fill < 0 && s->head && -fill <= (int64_t)s->params.buffer_frames)
+	if (fill < 0 && s->head && !s->excused && -fill <= (int64_t)s->params.buffer_frames)
 		return 0;
 	return fill < 0 ? -EPIPE : fill;
 }

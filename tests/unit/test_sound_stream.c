@@ -129,6 +129,8 @@ struct rig {
 	bool is_there;
 	uint64_t done; /* frames that came back */
 	bool plays;    /* what comes back is queued again */
+	bool polled;   /* but not before the queue is looked at */
+	struct vhu_sound_message *later;
 	struct vhu_sound_message messages[MESSAGES];
 	struct iovec iov;
 	char frames[4 * PERIOD];
@@ -157,7 +159,9 @@ static void on_complete(struct vhu_sound_stream_sink *sink, const struct vhu_sou
 	(void)latency_bytes;
 	assert_int_equal(status, VIRTIO_SND_S_OK);
 	rig->done += message->frames;
-	if (rig->plays)
+	if (rig->polled)
+		rig->later = message;
+	else if (rig->plays)
 		queue(rig, message);
 }
 
@@ -231,6 +235,9 @@ static void run(struct rig *rig, unsigned ms)
 		vhu_loop_turn(rig->loop, NS_PER_MS);
 		if (rig->wanted || rig->stream.due) {
 			rig->wanted = false;
+			if (rig->later)
+				queue(rig, rig->later);
+			rig->later = NULL;
 			vhu_sound_stream_pump(&rig->stream);
 		}
 	} while (vhu_now_ns() < until_ns);
@@ -340,10 +347,10 @@ static void lost_and_back(void **state)
 	expect_pace(rig, 100, 2 * PERIOD);
 	fake.open_result = -ENODEV;
 	fake.fails = -ENODEV;
-	run(rig, 30);
+	/* No jump where it goes. */
+	expect_pace(rig, 60, 2 * PERIOD);
 	assert_int_equal(rig->gone, 1);
 	all = fake.all;
-	/* No jump where it went. */
 	expect_pace(rig, 300, 2 * PERIOD);
 	run(rig, 800);
 	assert_true(fake.opens >= 2);
@@ -399,6 +406,23 @@ static void short_periods(void **state)
 	assert_int_equal(command(rig, VHU_SOUND_START), VIRTIO_SND_S_OK);
 	run(rig, 100);
 	assert_in_range(vhu_counter_get(&rig->stream.stats.pumps), 10, 110);
+}
+
+/* A driver that polls, and has one message at a time: it is found while the ring still plays. */
+static void one_at_a_time(void **state)
+{
+	struct rig *rig = *state;
+
+	assert_int_equal(set_params(rig, 2), VIRTIO_SND_S_OK);
+	rig->stream.features |= 1u << VIRTIO_SND_PCM_F_MSG_POLLING;
+	assert_int_equal(prepare(rig, 5000), VIRTIO_SND_S_OK);
+	rig->polled = true;
+	queue(rig, &rig->messages[0]);
+	assert_int_equal(command(rig, VHU_SOUND_START), VIRTIO_SND_S_OK);
+	run(rig, 300);
+	assert_int_equal(fake.starts, 1 + rig->xruns);
+	assert_in_range(rig->xruns, 0, 1);
+	assert_true(rig->done > 25 * PERIOD);
 }
 
 /* One whose position does not move while it has something to play. */
@@ -520,10 +544,19 @@ static void a_reset_while_it_opens(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(refused),		 TEST(slow),	      TEST(lost_and_back),
-		TEST(lost_and_released), TEST(short_periods), TEST(stands_still),
-		TEST(runs_out),		 TEST(no_clock),      TEST(a_timer_instead),
-		TEST(the_tail),		 TEST(an_abort),      TEST(a_reset_while_it_opens),
+		TEST(refused),
+		TEST(slow),
+		TEST(lost_and_back),
+		TEST(lost_and_released),
+		TEST(short_periods),
+		TEST(one_at_a_time),
+		TEST(stands_still),
+		TEST(runs_out),
+		TEST(no_clock),
+		TEST(a_timer_instead),
+		TEST(the_tail),
+		TEST(an_abort),
+		TEST(a_reset_while_it_opens),
 	};
 
 	if (argc > 1)
