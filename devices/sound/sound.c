@@ -245,6 +245,9 @@ static const struct vhu_device_ops sound_ops = {
 	.handle_event = sound_handle_event,
 	.start = sound_start,
 	.drain = sound_drain,
+	.state_version = 1,
+	.save = vhu_sound_save,
+	.load = vhu_sound_load,
 	.destroy = sound_destroy,
 };
 

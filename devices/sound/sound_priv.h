@@ -79,6 +79,10 @@ void vhu_sound_close_cards(struct vhu_sound *sound);
 /* The driver is told how that jack is. */
 void vhu_sound_tell_jack(struct vhu_sound *sound, unsigned i);
 
+/* state.c */
+int vhu_sound_save(struct vhu_device *device, void **ret_bytes, size_t *ret_len);
+int vhu_sound_load(struct vhu_device *device, uint32_t version, const void *bytes, size_t len);
+
 /* control.c */
 void vhu_sound_handle_control(struct vhu_sound *sound, struct vhu_vring *vring);
 /* written: bytes behind the status. */

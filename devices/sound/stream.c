@@ -279,6 +279,7 @@ static uint32_t set_params(struct vhu_sound_stream *s, const struct virtio_snd_p
 		return status;
 	vhu_sound_stream_flush(s);
 	s->params = params;
+	s->asked = *p;
 	s->features = le32toh(p->features);
 	return VIRTIO_SND_S_OK;
 }
@@ -352,6 +353,32 @@ uint32_t vhu_sound_stream_command(struct vhu_sound_stream *s, enum vhu_sound_com
 	if (status == VIRTIO_SND_S_OK)
 		s->state = next;
 	return status;
+}
+
+bool vhu_sound_stream_may_resume(const struct vhu_sound_stream *s, uint32_t state,
+				 const struct virtio_snd_pcm_set_params *asked)
+{
+	struct vhu_sound_params params;
+
+	return state == VHU_SOUND_UNSET ||
+	       (state < VHU_SOUND_N_STATES &&
+		check_params(s, asked, &params) == VIRTIO_SND_S_OK);
+}
+
+void vhu_sound_stream_resume(struct vhu_sound_stream *s, uint32_t state,
+			     const struct virtio_snd_pcm_set_params *asked)
+{
+	vhu_sound_stream_reset(s);
+	if (state == VHU_SOUND_UNSET)
+		return;
+	set_params(s, asked);
+	s->state = state;
+	s->excused = true;
+	if (!vhu_sound_stream_takes(s))
+		return;
+	/* Until it is open it is as one that has gone. */
+	s->lost = true;
+	vhu_sound_port_open(&s->port, &s->params);
 }
 
 void vhu_sound_stream_reset(struct vhu_sound_stream *s)

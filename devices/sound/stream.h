@@ -10,9 +10,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/backend/vring.h"
+#include "common/base/log.h"
 #include "devices/sound/gain.h"
 #include "devices/sound/host.h"
+#include "devices/sound/message.h"
 #include "devices/sound/port.h"
 #include "devices/sound/stats.h"
 
@@ -34,15 +35,6 @@ enum vhu_sound_command {
 	VHU_SOUND_START,
 	VHU_SOUND_STOP,
 	VHU_SOUND_N_COMMANDS,
-};
-
-/* A buffer of the driver. It lives in an array of its queue, at the chain's slot. */
-struct vhu_sound_message {
-	struct vhu_chain *chain;
-	struct vhu_iov_cursor data; /* moves on as frames do */
-	uint32_t frames, left;
-	uint64_t turn; /* when it was popped */
-	struct vhu_sound_message *next;
 };
 
 struct vhu_sound_stream;
@@ -77,7 +69,8 @@ struct vhu_sound_stream {
 	const struct vhu_sound_gain *gain; /* NULL: none */
 
 	enum vhu_sound_state state;
-	uint32_t features; /* the driver's */
+	struct virtio_snd_pcm_set_params asked; /* by the driver; with it: */
+	uint32_t features;
 	struct vhu_sound_params params;
 	bool opening;		/* PREPARE is not answered yet */
 	struct vhu_chain *held; /* it; the control queue's */
@@ -135,6 +128,14 @@ void vhu_sound_stream_finish_messages(struct vhu_sound_stream *stream);
 void vhu_sound_stream_pump(struct vhu_sound_stream *stream);
 /* What PREPARE is to answer cannot wait any longer. */
 void vhu_sound_stream_answer(struct vhu_sound_stream *stream);
+/*
+ * As it was in another process. may_resume: could it be so, with what is offered here? Then resume
+ * makes it so; the host is opened meanwhile.
+ */
+bool vhu_sound_stream_may_resume(const struct vhu_sound_stream *stream, uint32_t state,
+				 const struct virtio_snd_pcm_set_params *asked);
+void vhu_sound_stream_resume(struct vhu_sound_stream *stream, uint32_t state,
+			     const struct virtio_snd_pcm_set_params *asked);
 /* As after power on; the messages have gone before. */
 void vhu_sound_stream_reset(struct vhu_sound_stream *stream);
 

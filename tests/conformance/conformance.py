@@ -57,7 +57,7 @@ TARGETS = {
             NEVER | BLK_ONLY | CONFIG | NO_READABLE | ONE_QUEUE | STATE),
     "sound": ("{build}/cli/vhu-sound --socket-path {{socket}} --backend null --controls",
               ["--device", "sound", "--skip", "inflight"],
-              NEVER | BLK_ONLY | RNG_ONLY | STATE | ONE_QUEUE | IN_ORDER),
+              NEVER | BLK_ONLY | RNG_ONLY | ONE_QUEUE | IN_ORDER),
     "input": ("{build}/cli/vhu-input --socket-path {{socket}} --stream {dir}/stream",
               ["--device", "generic"], NEVER | BLK_ONLY | RNG_ONLY | STATE | NO_REQUESTS),
 }
