@@ -37,11 +37,13 @@ static int64_t passed(const struct vhu_sound_stream *s)
 /* More went than there was time for, whatever the two clocks differ by: it takes what comes. */
 static bool is_clockless(const struct vhu_sound_stream *s, int64_t fill)
 {
-	int64_t gone = vhu_sound_is_capture(s) ? s->moved : s->moved - fill;
+	bool capture = vhu_sound_is_capture(s);
+	int64_t gone = capture ? s->moved : s->moved - fill;
 	int64_t time = passed(s);
+	int64_t more = 2 * (int64_t)(capture ? s->params.period_frames : s->params.target_frames);
 
 	return s->pace == VHU_SOUND_PACE_AUTO &&
-	       gone > time + time / 4 + 2 * (int64_t)s->params.target_frames;
+	       gone > time + time / 4 + more + s->params.rate_hz / 20;
 }
 
 /* Where the device is, by what it has in its ring. It is to move while there is something in it. */
@@ -72,9 +74,10 @@ int64_t vhu_sound_stream_fill(struct vhu_sound_stream *s)
 				"%s: it has no clock of its own; paced by a timer", s->label);
 		s->clocked = true;
 	}
+	fill = vhu_sound_is_capture(s) ? passed(s) - s->moved : s->moved - passed(s);
+	/* A PCM without a clock gave more than there was, before it was found out. */
 	if (vhu_sound_is_capture(s))
-		return passed(s) - s->moved;
-	fill = s->moved - passed(s);
+		return fill < 0 ? 0 : fill;
 	/* It is we who are late, not the driver: what is due goes at once, and nothing is lost. */
 	if (fill < 0 && s->head && !s->excused && -fill <= (int64_t)s->params.buffer_frames)
 		return 0;
