@@ -30,6 +30,8 @@ void vhu_sound_print_text(FILE *out, const char *text)
 
 static void print_stream(FILE *out, const struct vhu_sound_stream *stream)
 {
+	uint64_t n = vhu_counter_get(&stream->stats.messages);
+
 	fprintf(out, "{\"stream\": %u, \"direction\": \"%s\", \"pcm\": ", stream->id,
 		vhu_sound_is_capture(stream) ? "capture" : "playback");
 	vhu_sound_print_text(out, stream->label);
@@ -39,7 +41,8 @@ static void print_stream(FILE *out, const struct vhu_sound_stream *stream)
 		fprintf(out, ", \"%s\": %" PRIu64, counters[i].name,
 			vhu_counter_get((const struct vhu_counter *)at));
 	}
-	fputc('}', out);
+	fprintf(out, ", \"latency_mean_frames\": %" PRIu64 "}",
+		n ? vhu_counter_get(&stream->stats.latency_sum) / n : 0);
 }
 
 /* One write: lines of other threads do not mix with it. */

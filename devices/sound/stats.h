@@ -17,6 +17,7 @@ struct vhu_sound_stats {
 	struct vhu_counter pumps;
 	struct vhu_counter fill_frames;	   /* as last seen */
 	struct vhu_counter latency_frames; /* as last told */
+	struct vhu_counter latency_sum;	   /* of all messages */
 };
 
 /* A string of JSON. */

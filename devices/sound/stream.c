@@ -74,6 +74,7 @@ void vhu_sound_stream_complete(struct vhu_sound_stream *s, int64_t delay)
 	vhu_counter_add(&s->stats.messages, 1);
 	vhu_counter_add(&s->stats.frames, message->frames - message->left);
 	vhu_counter_set(&s->stats.latency_frames, frames);
+	vhu_counter_add(&s->stats.latency_sum, frames);
 	s->elapsed += message->frames;
 	s->sink->complete(s->sink, s, message, VIRTIO_SND_S_OK,
 			  (uint32_t)min_u64(bytes, UINT32_MAX));
