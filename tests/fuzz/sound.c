@@ -102,7 +102,8 @@ static void offer(struct scene *s, unsigned queue, const void *bytes, uint32_t l
 	uint32_t at = 64u * input_u8(s->in), cut = input_below(s->in, 9);
 	uint16_t head = s->next_desc[queue];
 
-	memcpy(guest + DATA + at, bytes, min_u64(len, readable));
+	if (len)
+		memcpy(guest + DATA + at, bytes, min_u64(len, readable));
 	if (cut && cut < readable) {
 		add_desc(s, queue, at, cut, VRING_DESC_F_NEXT);
 		add_desc(s, queue, at + cut, readable - cut, writable ? VRING_DESC_F_NEXT : 0);
