@@ -66,6 +66,8 @@ struct vhu_sound_card_ops {
 	 */
 	int (*tlv)(struct vhu_sound_card *card, unsigned element, uint32_t *ret_words,
 		   size_t n_max);
+	/* Optional, the worker. For a new driver: as it was at first. */
+	void (*reset)(struct vhu_sound_card *card);
 	/* The last call; the loop is gone, and what it had. */
 	void (*close)(struct vhu_sound_card *card);
 };

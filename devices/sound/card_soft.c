@@ -56,6 +56,11 @@ static void describe(struct vhu_sound_card *card, bool capture)
 		 base);
 }
 
+static void reset(struct vhu_sound_card *card)
+{
+	vhu_sound_gain_set(&of(card)->gain, VHU_SOUND_GAIN_MAX, 1);
+}
+
 static int open_card(const struct vhu_sound_stream_options *options,
 		     struct vhu_sound_card **ret_card)
 {
@@ -65,7 +70,7 @@ static int open_card(const struct vhu_sound_stream_options *options,
 		return -ENOMEM;
 	soft->card.ops = &vhu_sound_card_soft;
 	describe(&soft->card, options->capture);
-	vhu_sound_gain_set(&soft->gain, VHU_SOUND_GAIN_MAX, 1);
+	reset(&soft->card);
 	*ret_card = &soft->card;
 	return 0;
 }
@@ -123,6 +128,7 @@ const struct vhu_sound_card_ops vhu_sound_card_soft = {
 	.read = read_values,
 	.write = write_values,
 	.tlv = tlv,
+	.reset = reset,
 	.close = close_card,
 };
 

@@ -199,6 +199,9 @@ static void reset(struct vhu_sound *sound)
 {
 	for (unsigned i = 0; i < sound->n_streams; i++)
 		vhu_sound_stream_reset(&sound->streams[i]);
+	for (unsigned i = 0; i < sound->n_cards; i++)
+		if (sound->cards[i]->ops->reset)
+			sound->cards[i]->ops->reset(sound->cards[i]);
 	vhu_sound_events_reset(&sound->events);
 	for (unsigned i = 0; i < sound->n_jacks; i++) {
 		sound->jacks[i].defconf = sound->jacks[i].jack->defconf;

@@ -108,6 +108,10 @@ static void writes(void **state)
 	assert_int_equal(get(studio, VOLUME(TO_NULL)), 37);
 	assert_int_equal(get(studio, SWITCH(TO_NULL)), 0);
 	assert_int_equal(get(studio, VOLUME(TO_WAV)), 100);
+	/* The next driver finds them as new. */
+	studio_connect(studio, 0);
+	assert_int_equal(get(studio, VOLUME(TO_NULL)), 100);
+	assert_int_equal(get(studio, SWITCH(TO_NULL)), 1);
 }
 
 static void refusals(void **state)
