@@ -221,19 +221,29 @@ static int open_playback(struct wav_host *wav_host, const struct vhu_sound_strea
 
 static int open_capture(struct wav_host *wav_host, const char *path)
 {
+	int r;
+
 	wav_host->fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (wav_host->fd < 0)
 		return -errno;
 	wav_host->path = path;
-	return vhu_wav_read(wav_host->fd, &wav_host->wav);
+	r = vhu_wav_read(wav_host->fd, &wav_host->wav);
+	/* Of one that was cut off in a frame. */
+	wav_host->wav.data_bytes -= wav_host->wav.data_bytes % wav_host->host.params.frame_bytes;
+	return r;
 }
 
 /* So that whoever reads the file meanwhile, or after the worst, finds all that is in it. */
 static void tell(struct wav_host *wav_host)
 {
+	const struct vhu_wav *wav = &wav_host->wav;
 	uint8_t header[VHU_WAV_HEADER_BYTES];
 
-	vhu_wav_header(&wav_host->wav, header);
+	/* A chunk of an odd length has a byte behind it, which the next samples take. */
+	if (wav->data_bytes % 2 &&
+	    pwrite(wav_host->fd, "", 1, (off_t)(wav->data_offset + wav->data_bytes)) != 1)
+		return;
+	vhu_wav_header(wav, header);
 	if (pwrite(wav_host->fd, header, sizeof(header), 0) == sizeof(header))
 		wav_host->told = wav_host->wav.data_bytes;
 }

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* WAV files: what is written is read again, and what is none is not taken for one. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/base/iov.h"
+#include "common/base/num.h"
+#include "devices/sound/format.h"
+#include "devices/sound/host.h"
+#include "devices/sound/wav.h"
+
+static void round_trips(void **state)
+{
+	(void)state;
+	for (unsigned format = 0; format < VHU_SOUND_N_FORMATS; format++) {
+		struct vhu_wav wav = { .channels = 3, .rate_hz = 44100, .data_bytes = 72 }, got;
+		uint8_t bytes[VHU_WAV_HEADER_BYTES + 72] = { 0 };
+		int fd;
+
+		if (vhu_wav_describe(format, &wav.tag, &wav.bits) < 0)
+			continue;
+		vhu_wav_header(&wav, bytes);
+		fd = memfd_create("wav", MFD_CLOEXEC);
+		assert_int_equal(write(fd, bytes, sizeof(bytes)), sizeof(bytes));
+		assert_int_equal(vhu_wav_read(fd, &got), 0);
+		assert_int_equal(got.tag, wav.tag);
+		assert_int_equal(got.bits, wav.bits);
+		assert_int_equal(got.channels, 3);
+		assert_int_equal(got.rate_hz, 44100);
+		assert_int_equal(got.data_bytes, 72);
+		assert_int_equal(got.data_offset, VHU_WAV_HEADER_BYTES);
+		close(fd);
+	}
+}
+
+/* A good file, of which some bytes are others. */
+static void not_one(void **state)
+{
+	static const struct {
+		size_t at;
+		const char *bytes;
+		size_t n;
+		size_t len; /* of the file */
+	} cases[] = {
+		{ 0, "RIFX", 4, 64 },
+		{ 8, "AVI ", 4, 64 },
+		{ 12, "fm  ", 4, 64 },
+		/* Shorter than any, and longer than the file. */
+		{ 16, "\x0f\0\0\0", 4, 64 },
+		{ 16, "\xff\xff\xff\xff", 4, 64 },
+		/* MPEG; no channels; no rate; samples of 13 and of 12 bits. */
+		{ 20, "\x50\0", 2, 64 },
+		{ 22, "\0\0", 2, 64 },
+		{ 24, "\0\0\0\0", 4, 64 },
+		{ 34, "\x0d\0", 2, 64 },
+		{ 34, "\x0c\0", 2, 64 },
+		{ 36, "list", 4, 64 },
+		{ 0, "", 0, 0 },
+		{ 0, "", 0, 11 },
+		{ 0, "", 0, 30 },
+		{ 0, "", 0, 40 },
+	};
+	struct vhu_wav wav = { 1, 2, 16, 48000, 0, 20 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		int fd = memfd_create("wav", MFD_CLOEXEC);
+		uint8_t bytes[64] = { 0 };
+
+		vhu_wav_header(&wav, bytes);
+		memcpy(bytes + cases[i].at, cases[i].bytes, cases[i].n);
+		assert_int_equal(write(fd, bytes, cases[i].len), cases[i].len);
+		assert_true(vhu_wav_read(fd, &wav) < 0);
+		close(fd);
+	}
+}
+
+/* Bytes are unsigned there, and a chunk of an odd length has one behind it. */
+static void signed_bytes(void **state)
+{
+	char path[] = "/tmp/vhu-wav.XXXXXX";
+	const struct vhu_sound_stream_options options = { .host = "wav", .where = path };
+	const struct vhu_sound_params params = {
+		.format = VIRTIO_SND_PCM_FMT_S8,
+		.rate_hz = 8000,
+		.channels = 1,
+		.frame_bytes = 1,
+	};
+	int8_t samples[] = { -128, -1, 0, 1, 127 };
+	static const uint8_t expected[] = { 0, 127, 128, 129, 255, 0 };
+	struct iovec iov = { samples, sizeof(samples) };
+	uint8_t file[64];
+	struct vhu_sound_host *host;
+	struct vhu_iov_cursor from;
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_int_equal(vhu_sound_host_wav.open(&options, &params, &host), 0);
+	vhu_iov_cursor_init(&from, &iov, 1);
+	assert_int_equal(host->ops->write(host, &from, 5), 5);
+	host->ops->close(host);
+	assert_int_equal(pread(fd, file, sizeof(file), 0), 44 + 6);
+	assert_memory_equal(file + 44, expected, 6);
+	assert_int_equal(file[40], 5);
+	assert_int_equal(file[4], 36 + 6);
+	unlink(path);
+	close(fd);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(round_trips),
+		cmocka_unit_test(not_one),
+		cmocka_unit_test(signed_bytes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
