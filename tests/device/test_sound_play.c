@@ -5,6 +5,7 @@
  * kept waiting.
  */
 
+#include <dirent.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -457,12 +458,40 @@ static void periods_are_told(void **state)
 	}
 }
 
+/* How often threads of the program have slept. */
+static unsigned count_sleeps(const struct studio *studio)
+{
+	unsigned sum = 0, n;
+	char path[64], line[128];
+	struct dirent *task;
+	DIR *tasks;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)studio->program.pid);
+	tasks = opendir(path);
+	assert_non_null(tasks);
+	while ((task = readdir(tasks))) {
+		char *status;
+		FILE *file;
+
+		assert_true(asprintf(&status, "%s/%s/status", path, task->d_name) > 0);
+		file = fopen(status, "r");
+		while (file && fgets(line, sizeof(line), file))
+			if (sscanf(line, "voluntary_ctxt_switches: %u", &n) == 1)
+				sum += n;
+		if (file)
+			fclose(file);
+		free(status);
+	}
+	closedir(tasks);
+	return sum;
+}
+
 /* Of a stream that plays nothing, and of one that plays: 100 wake-ups a second. */
 static void cost(void **state)
 {
 	struct studio *studio = *state;
 	struct player player = { TO_NULL, PERIOD, 100 * PERIOD, 8, true };
-	unsigned cpu_ms;
+	unsigned cpu_ms, sleeps;
 
 	studio_begin(studio);
 	studio_prepare(studio, TO_NULL, PERIOD, POLLING);
@@ -472,8 +501,10 @@ static void cost(void **state)
 	prefill(studio, &player);
 	studio_expect_ok(start(studio, TO_NULL));
 	cpu_ms = program_cpu_ms(&studio->program);
+	sleeps = count_sleeps(studio);
 	play_until(studio, &player, player.n_frames);
 	/* A second of sound. */
+	assert_in_range(count_sleeps(studio) - sleeps, 1, 110 * SLOWNESS);
 	assert_true(program_cpu_ms(&studio->program) - cpu_ms <= 20 * SLOWNESS);
 	stop_and_release(studio, TO_NULL);
 }
