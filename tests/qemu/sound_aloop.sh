@@ -11,6 +11,19 @@ guest_layers=sound
 guest_programs="sound_card sound_drive ../../cli/vhu-sound"
 
 guest_run < <(cat - <<'END'
+# complains PART OPTION...: in one line
+complains()
+{
+	local says=$1
+	shift
+
+	/test/vhu-sound --socket-path /tmp/bad.sock "$@" >/tmp/complaint 2>&1 && return 1
+	[ "$(wc -l </tmp/complaint)" = 1 ] && grep -q -- "$says" /tmp/complaint ||
+		{ cat /tmp/complaint; return 1; }
+}
+
+check "no card at all" complains "this machine has no sound card; try" --playback default
+check "no such PCM" complains "there is no such PCM; --list" --playback nonsense
 modprobe snd-aloop
 wait_for 10 [ -e /dev/snd/controlC0 ]
 raw="-t raw -f S16_LE -r 48000 -c 2 --buffer-time=500000"
@@ -118,7 +131,8 @@ recorder=$!
 wait $driver
 check "no card: the driver comes to its end" is play frames -eq 432000
 check "no card: the driver did not notice" is play bad -eq 0
-check "no card: nor was it kept waiting, or hurried on" is_paced play
+# Where the card was is known to a period.
+check "no card: nor was it kept waiting, or hurried on" is_paced play 1920
 kill -INT $recorder
 wait $recorder
 /test/sound_drive check /tmp/again.raw >/tmp/again.report
@@ -168,17 +182,11 @@ check "nobody speaks: nor was it kept waiting" is_paced listen 3840
 serve_end listen
 
 # --- what cannot be ---
-complains()
-{
-	local says=$1
-	shift
-
-	/test/vhu-sound --socket-path /tmp/bad.sock "$@" >/tmp/complaint 2>&1 && return 1
-	[ "$(wc -l </tmp/complaint)" = 1 ] && grep -q -- "$says" /tmp/complaint ||
-		{ cat /tmp/complaint; return 1; }
-}
 /test/vhu-sound --list >/tmp/list
 check "--list" grep "^hw:CARD=Loopback,DEV=0 .*playback,capture" /tmp/list
+/test/vhu-sound --list --json >/tmp/list
+check "--list --json" grep "{\"name\": \"hw:CARD=Loopback,DEV=0\", \"playback\": true, \
+\"capture\": true, \"description\": \"Loopback" /tmp/list
 sleep 60 | aplay -q -D hw:Loopback,0,0 $raw - >/dev/null 2>&1 &
 holder=$!
 sleep 2
@@ -208,7 +216,7 @@ check "is heard by the host" sh -c "amixer -c 0 cget name='PCM Playback Volume' 
 check_fails "a volume out of range" /test/sound_card set hw:Loopback,0,2 0 101
 check "by its name" sh -c "timeout 2 /test/sound_card watch hw:Loopback,0,2 PCM | grep Volume"
 check_fails "a name that it has not" /test/sound_card watch hw:Loopback,0,2 Nonsense
-serve card --playback hw:Loopback,0,3
+serve card --controls --playback hw:Loopback,0,3
 drive card playback 4 &
 driver=$!
 sleep 2
