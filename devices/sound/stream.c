@@ -391,7 +391,9 @@ void vhu_sound_stream_reset(struct vhu_sound_stream *s)
 	s->opening = s->due = s->clocked = false;
 	s->held = NULL;
 	vhu_source_set_timer(s->answer_timer, 0);
-	close_host(s);
+	/* The end of what was released before is still heard. */
+	if (!s->tail_until_ns)
+		close_host(s);
 }
 
 int vhu_sound_stream_init(struct vhu_sound_stream *s, struct vhu_loop *loop,

@@ -495,6 +495,12 @@ static void the_tail(void **state)
 	assert_int_equal(command(rig, VHU_SOUND_RELEASE), VIRTIO_SND_S_OK);
 	run(rig, 10);
 	assert_int_equal(fake.closes, 0);
+	/* Who has played it may go. */
+	vhu_sound_stream_reset(&rig->stream);
+	run(rig, 1);
+	assert_int_equal(fake.closes, 0);
+	assert_int_equal(fake.resets, 0);
+	assert_int_equal(set_params(rig, 2), VIRTIO_SND_S_OK);
 	assert_int_equal(prepare(rig, 0), VIRTIO_SND_S_OK);
 	assert_int_equal(fake.opens, 1);
 	assert_int_equal(command(rig, VHU_SOUND_RELEASE), VIRTIO_SND_S_OK);
