@@ -90,7 +90,7 @@ static const struct vhu_option rows[] = {
 	{ .name = "playback", .argument = "PCM",
 	  .help = "a stream that the guest plays on: an ALSA PCM (default, hw:0,0 ...), wav:FILE, "
 		  "null; behind it, with commas: formats=s16+s32, rates=44100+48000, channels=1-2, "
-		  "buffer=MS, control=NAME. May be given several times",
+		  "period=MS, buffer=MS, control=NAME. May be given several times",
 	  .parse = parse_playback, .repeats = true },
 	{ .name = "capture", .argument = "PCM",
 	  .help = "the same, a stream that the guest records from",

@@ -27,6 +27,13 @@ static struct alsa_host *of(struct vhu_sound_host *host)
 
 /* --- opening -------------------------------------------------------------------------------- */
 
+static snd_pcm_uframes_t wanted_period(const struct vhu_sound_stream_options *options,
+				       const struct vhu_sound_params *params)
+{
+	return options->period_ms ? max_u64(options->period_ms * params->rate_hz / 1000, 1) :
+				    params->period_frames;
+}
+
 static snd_pcm_uframes_t wanted_ring(const struct vhu_sound_stream_options *options,
 				     const struct vhu_sound_params *params)
 {
@@ -42,7 +49,8 @@ static snd_pcm_uframes_t wanted_ring(const struct vhu_sound_stream_options *opti
 static int set_hw_params(struct alsa_host *alsa, const struct vhu_sound_stream_options *options)
 {
 	const struct vhu_sound_params *params = &alsa->host.params;
-	snd_pcm_uframes_t period = params->period_frames, ring = wanted_ring(options, params);
+	snd_pcm_uframes_t period = wanted_period(options, params);
+	snd_pcm_uframes_t ring = wanted_ring(options, params);
 	snd_pcm_t *pcm = alsa->pcm;
 	snd_pcm_hw_params_t *hw;
 	int r;

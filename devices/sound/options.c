@@ -115,6 +115,11 @@ static int parse_channels(stream_options *stream, const char *value)
 	return vhu_sound_channels_parse(value, &stream->channels_min, &stream->channels_max);
 }
 
+static int parse_period(stream_options *stream, const char *value)
+{
+	return vhu_parse_u64(value, 1, BUFFER_MS_MAX, &stream->period_ms);
+}
+
 static int parse_buffer(stream_options *stream, const char *value)
 {
 	return vhu_parse_u64(value, 1, BUFFER_MS_MAX, &stream->buffer_ms);
@@ -133,7 +138,9 @@ static const struct {
 } keys[] = {
 	{ "formats", parse_formats, "a PCM with formats=s16+s32 or the like" },
 	{ "rates", parse_rates, "a PCM with rates=44100+48000 or the like" },
+	{ "rate", parse_rates, "a PCM with rate=48000 or the like" },
 	{ "channels", parse_channels, "a PCM with channels=2 or channels=1-8 or the like" },
+	{ "period", parse_period, "a PCM with period= and milliseconds, 1 to 10000" },
 	{ "buffer", parse_buffer, "a PCM with buffer= and milliseconds, 1 to 10000" },
 	{ "control", parse_control, "a PCM with control= and the name of an element" },
 };
@@ -189,6 +196,10 @@ int vhu_sound_stream_parse(char *text, bool capture, stream_options *ret_stream,
 		;
 	if (r < 0)
 		return r;
+	/* No PCM is called so, and in the names of others anything may stand behind a comma. */
+	*ret_why = "null with formats=, rates=, channels= or control= behind it, or nothing";
+	if (!strncmp(text, "null,", 5))
+		return -EINVAL;
 	*ret_why = "the name of an ALSA PCM, wav:FILE, or null";
 	if (parse_host(text, &stream) < 0)
 		return -EINVAL;
@@ -229,6 +240,19 @@ static bool backend_and_streams(options *o)
 	return o->n_streams && o->backend != vhu_sound_defaults.backend;
 }
 
+/* One would write over what the other writes, or reads. */
+static bool one_file_twice(options *o)
+{
+	for (unsigned i = 0; i < o->n_streams; i++)
+		for (unsigned k = 0; k < i; k++)
+			if (!strcmp(o->streams[i].host, "wav") &&
+			    !strcmp(o->streams[k].host, "wav") &&
+			    !strcmp(o->streams[i].where, o->streams[k].where) &&
+			    !(o->streams[i].capture && o->streams[k].capture))
+				return true;
+	return false;
+}
+
 static bool list_with_more(options *o)
 {
 	return o->list && o->n_streams;
@@ -250,6 +274,7 @@ static const struct {
 } rules[] = {
 	{ bad_backend, "--backend is alsa, null or wav:FILE" },
 	{ backend_and_streams, "--backend is for when neither --playback nor --capture is given" },
+	{ one_file_twice, "a WAV file that is played to is one stream's: give each its own" },
 	{ list_with_more, "--list shows what there is: leave --playback and --capture away" },
 	{ json_alone, "--json is for --list" },
 	{ bad_queue_size, "--queue-size is a power of two from 4 to 1024" },

@@ -26,6 +26,7 @@ struct vhu_sound_stream_options {
 	/* What the guest is offered, of what the host can. 0: see vhu_sound_defaults. */
 	uint64_t formats, rates; /* masks of 1 << VIRTIO_SND_PCM_FMT_*, _RATE_* */
 	unsigned channels_min, channels_max;
+	uint64_t period_ms; /* of the host PCM; 0: the guest's */
 	uint64_t buffer_ms; /* of the host PCM's ring; 0: as is needed */
 	const char *control; /* the card's element for its volume; "soft", "none"; NULL: found */
 };

@@ -22,6 +22,9 @@
 #include <alsa/asoundlib.h>
 #include <alsa/pcm_external.h>
 
+/* Of the one that was set up last, for the test that has loaded us. */
+snd_pcm_uframes_t vhu_test_period;
+
 struct vhutest {
 	snd_pcm_ioplug_t io;
 	snd_pcm_t *pcm;
@@ -82,6 +85,7 @@ static int do_prepare(snd_pcm_ioplug_t *io)
 	struct vhutest *t = io->private_data;
 
 	t->moved = 0;
+	vhu_test_period = io->period_size;
 	return trouble(t) == -ESTRPIPE ? 0 : trouble(t);
 }
 

@@ -3,6 +3,7 @@
 /* ALSA PCMs without a card: a configuration of our own, with ALSA's null and file, and one of ours
  * that has a clock, a ring that cannot be mapped, and troubles. argv[1]: that plugin. */
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
@@ -26,6 +27,7 @@
 #define PERIOD 480
 #define FRAME_BYTES 4
 
+static const char *plugin;
 static char dir[] = "/tmp/vhu-test-alsa.XXXXXX";
 static char file_path[64], config_path[64], word_path[64];
 
@@ -201,6 +203,32 @@ static void a_ring_has_room_for_the_target(void **state)
 	assert_true(host->params.target_frames < usual.target_frames);
 	assert_int_equal(transfer(host, 0, 64 * PERIOD, false), host->params.target_frames);
 	assert_int_equal(transfer(host, 0, PERIOD, false), 0);
+	ops->close(host);
+}
+
+static unsigned long plugins_period(void)
+{
+	void *so = dlopen(plugin, RTLD_NOW | RTLD_NOLOAD);
+	const unsigned long *at = so ? dlsym(so, "vhu_test_period") : NULL;
+	unsigned long period;
+
+	assert_non_null(at);
+	period = *at;
+	dlclose(so);
+	return period;
+}
+
+static void its_periods_are_the_guests_or_as_asked_for(void **state)
+{
+	struct vhu_sound_stream_options options = playback_on("clocked");
+	struct vhu_sound_host *host = open_on(&options);
+
+	(void)state;
+	assert_int_equal(plugins_period(), PERIOD);
+	ops->close(host);
+	options.period_ms = 5;
+	host = open_on(&options);
+	assert_int_equal(plugins_period(), RATE / 200);
 	ops->close(host);
 }
 
@@ -386,8 +414,6 @@ static void a_device_that_goes_is_told_of(void **state)
 
 /* --- the rest ------------------------------------------------------------------------------- */
 
-static const char *plugin;
-
 static void write_config(void)
 {
 	FILE *f = fopen(config_path, "w");
@@ -432,6 +458,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(trouble_is_one_line_that_says_what_to_try),
 		cmocka_unit_test(what_it_cannot_do_is_not_opened),
 		cmocka_unit_test(a_ring_has_room_for_the_target),
+		cmocka_unit_test(its_periods_are_the_guests_or_as_asked_for),
 		cmocka_unit_test(all_that_is_written_arrives),
 		cmocka_unit_test(all_that_is_captured_arrives),
 		cmocka_unit_test(nothing_is_silence),
