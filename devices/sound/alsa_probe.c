@@ -135,10 +135,24 @@ static bool is_defined(const char *pcm)
 	return snd_config && snd_config_search(snd_config, key, &node) >= 0;
 }
 
+/* Its plugin brings the name, which is known to be one. */
+static bool is_server(const char *pcm)
+{
+	static const char *const names[] = { "pipewire", "pulse" };
+	size_t len = strcspn(pcm, ":");
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strlen(names[i]) == len && !strncmp(names[i], pcm, len))
+			return true;
+	return false;
+}
+
 const char *vhu_sound_alsa_explain(const char *pcm, int r)
 {
 	unsigned closed, n = count_cards(&closed);
 
+	if (r == -ENOENT && is_server(pcm) && !is_defined(pcm))
+		r = -ENXIO;
 	if ((r == -ENOENT && is_defined(pcm)) || r == -ENODEV) {
 		if (!n)
 			return "this machine has no sound card; try a sound server's PCM "

@@ -145,6 +145,8 @@ static void trouble_is_one_line_that_says_what_to_try(void **state)
 		int r;
 	} cases[] = {
 		{ "nonsense", "", "there is no such PCM; --list", -ENOENT },
+		{ "pipewire", "", "packages libasound2-plugins, pipewire-alsa", -ENOENT },
+		{ "pulse:x", "", "packages libasound2-plugins, pipewire-alsa", -ENOENT },
 		{ "clocked", "busy", "another program has it; try", -EBUSY },
 		{ "clocked", "gone", "clocked: cannot open it for playback: ", -ENODEV },
 	};
@@ -414,13 +416,33 @@ static void a_device_that_goes_is_told_of(void **state)
 
 /* --- the rest ------------------------------------------------------------------------------- */
 
+/* What there is to be listed has a hint, and all of it is one line. */
+static void what_there_is_is_listed(void **state)
+{
+	struct vhu_sound_options options = { .list = true };
+	struct capture said;
+
+	(void)state;
+	capture_begin(&said, STDOUT_FILENO);
+	assert_int_equal(vhu_sound_print_list(&options), 0);
+	assert_string_equal(capture_end(&said),
+			    "nowhere  playback,capture  \"of a \"test\",in two lines\"\n");
+	options.json = true;
+	capture_begin(&said, STDOUT_FILENO);
+	assert_int_equal(vhu_sound_print_list(&options), 0);
+	assert_string_equal(capture_end(&said),
+			    "[\n  {\"name\": \"nowhere\", \"playback\": true, \"capture\": true, "
+			    "\"description\": \"of a \\\"test\\\",in two lines\"}\n]\n");
+}
+
 static void write_config(void)
 {
 	FILE *f = fopen(config_path, "w");
 
 	assert_non_null(f);
 	fprintf(f,
-		"pcm.nowhere { type null }\n"
+		"pcm.nowhere { type null hint { show on description "
+		"'of a \"test\"\nin two lines' } }\n"
 		"pcm.tofile { type file slave.pcm nowhere file \"%s\" format raw }\n"
 		"pcm_type.vhutest { lib \"%s\" }\n"
 		"pcm.clocked { type vhutest }\n",
@@ -467,6 +489,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_capture_ring_that_ran_over_begins_anew),
 		cmocka_unit_test(sleep_is_slept_off),
 		cmocka_unit_test(a_device_that_goes_is_told_of),
+		cmocka_unit_test(what_there_is_is_listed),
 	};
 
 	/* alsa-lib looks for a relative one elsewhere. */
