@@ -117,7 +117,8 @@ static const struct vhu_option rows[] = {
 		  "it turns out to have one",
 	  .parse = vhu_option_choice, .offset = TO(pace), .words = paces },
 	{ .name = "jack", .argument = "NAME",
-	  .help = "a jack that the guest sees, always connected. May be given several times",
+	  .help = "a jack that the guest sees, always connected: Headphone, Speaker, Line Out, "
+		  "Mic ...; the guest goes by such words. May be given several times",
 	  .parse = parse_jack, .repeats = true },
 	{ .name = "controls",
 	  .help = "the guest may set volumes and switches; QEMU's device needs controls=on then, "

@@ -168,24 +168,6 @@ static int find_elements(struct alsa_card *alsa, const struct vhu_sound_stream_o
 
 /* --- jacks ---------------------------------------------------------------------------------- */
 
-/* By which word in its name, the default device of HDA 7.3.3.31. */
-static const struct {
-	const char *word;
-	uint32_t device;
-} jack_kinds[] = {
-	{ "Headphone", 2 }, { "Headset", 2 }, { "Mic", 0xa },	   { "Line Out", 0 },
-	{ "Speaker", 1 },   { "Line", 8 },    { "SPDIF In", 0xc }, { "SPDIF", 4 },
-	{ "HDMI", 5 },	    { "CD", 3 },      { "Aux", 9 },
-};
-
-static uint32_t defconf_of(const char *name)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(jack_kinds); i++)
-		if (strstr(name, jack_kinds[i].word))
-			return jack_kinds[i].device << 20;
-	return 0xfu << 20; /* other */
-}
-
 static bool is_jack(const char *name)
 {
 	size_t len = strlen(name);
@@ -215,7 +197,7 @@ static void add_jack(struct alsa_card *alsa, const char *name, unsigned index)
 	if (i == VHU_SOUND_JACKS_MAX)
 		return;
 	snprintf(jack->name, sizeof(jack->name), "%s", name);
-	jack->defconf = defconf_of(name);
+	jack->defconf = vhu_sound_jack_defconf(name);
 	alsa->jack_index[i] = index;
 	if (read_jack(alsa, i, &jack->connected) >= 0)
 		alsa->card.n_jacks++;

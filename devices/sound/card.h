@@ -36,6 +36,11 @@ struct vhu_sound_jack {
 	unsigned stream;  /* the first one on its card */
 };
 
+/* The default configuration of a jack of that name ("Headphone", "Front Mic Jack"). */
+uint32_t vhu_sound_jack_defconf(const char *name);
+/* Does sound come in there? What its name does not say is otherwise. */
+bool vhu_sound_jack_is_input(uint32_t defconf, bool otherwise);
+
 /* Who is told of what happens at the host. On the worker. */
 struct vhu_sound_card_sink {
 	void (*element_changed)(struct vhu_sound_card_sink *sink,

@@ -97,17 +97,17 @@ static uint32_t chmap_info(struct vhu_sound *sound, struct vhu_sound_request *re
 
 static void describe_jack(const struct vhu_sound *sound, unsigned i, void *item)
 {
-	const struct vhu_sound_jack *jack = sound->jacks[i].jack;
+	const struct vhu_sound_jack_state *jack = &sound->jacks[i];
+	const struct vhu_sound_stream *stream = &sound->streams[jack->stream];
+	bool input = vhu_sound_jack_is_input(jack->defconf, vhu_sound_is_capture(stream));
 	struct virtio_snd_jack_info *info = item;
 
-	info->hdr.hda_fn_nid = htole32(sound->streams[sound->jacks[i].stream].nid);
+	info->hdr.hda_fn_nid = htole32(stream->nid);
 	info->features = htole32(1u << VIRTIO_SND_JACK_F_REMAP);
-	info->hda_reg_defconf = htole32(sound->jacks[i].defconf);
+	info->hda_reg_defconf = htole32(jack->defconf);
 	/* Pin capabilities, HDA 7.3.4.9: presence detect; input or output. */
-	info->hda_reg_caps = htole32(1u << 2 |
-				     (sound->streams[sound->jacks[i].stream].options.capture ?
-					      1u << 5 : 1u << 4));
-	info->connected = jack->connected && !sound->jacks[i].gone;
+	info->hda_reg_caps = htole32(1u << 2 | (input ? 1u << 5 : 1u << 4));
+	info->connected = jack->jack->connected && !jack->gone;
 }
 
 static uint32_t jack_info(struct vhu_sound *sound, struct vhu_sound_request *request)

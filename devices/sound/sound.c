@@ -360,8 +360,10 @@ static void add_own_jacks(struct vhu_sound *sound)
 
 		snprintf(jack->name, sizeof(jack->name), "%s", sound->options->jacks[i]);
 		jack->connected = true;
+		jack->defconf = vhu_sound_jack_defconf(jack->name);
 		sound->jacks[sound->n_jacks++] = (struct vhu_sound_jack_state){
 			.jack = jack,
+			.defconf = jack->defconf,
 			.fixed = true,
 		};
 	}

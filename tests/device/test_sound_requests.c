@@ -156,6 +156,33 @@ static void jacks(void **state)
 	assert_int_equal(le32toh(info->hda_reg_defconf) & 0xff, 0xff);
 }
 
+/* A driver is told no name, but what it is for, and the direction. */
+static void jacks_are_what_they_are_called(void **state)
+{
+	struct studio *studio = *state;
+	static const char *const args[] = {
+		"--capture", "null",	 "--jack", "Headphone", "--jack", "front mic",
+		"--jack",    "Line Out", "--jack", "Line",	"--jack", "Lamp",
+		NULL,
+	};
+	static const struct {
+		uint32_t device, caps;
+	} expected[] = {
+		{ 0x2, 0x14 }, { 0xa, 0x24 }, { 0x0, 0x14 }, { 0x8, 0x24 }, { 0xf, 0x24 },
+	};
+	const struct virtio_snd_jack_info *info;
+
+	studio_start(studio, args);
+	studio_connect(studio, 0);
+	studio_expect_ok(studio_query(studio, VIRTIO_SND_R_JACK_INFO, 0, 5, 24, 120));
+	info = studio_payload(studio);
+	for (size_t i = 0; i < ARRAY_SIZE(expected); i++) {
+		assert_int_equal(le32toh(info[i].hda_reg_defconf), expected[i].device << 20);
+		assert_int_equal(le32toh(info[i].hda_reg_caps), expected[i].caps);
+		assert_int_equal(info[i].connected, 1);
+	}
+}
+
 /* Requests that are too short, and such as there are none of. */
 static void malformed_requests(void **state)
 {
@@ -420,6 +447,7 @@ int main(int argc, char **argv)
 		STUDIO_TEST(maps_are_described),
 		STUDIO_TEST(items_of_any_size),
 		STUDIO_TEST(jacks),
+		STUDIO_TEST(jacks_are_what_they_are_called),
 		STUDIO_TEST(malformed_requests),
 		STUDIO_TEST(no_room_for_an_answer),
 		STUDIO_TEST(parameters),

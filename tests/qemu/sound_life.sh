@@ -147,7 +147,7 @@ if second_boot; then
 	exit
 fi
 check "channel maps" [ "$(amixer -D hw:0 controls | grep -c 'Playback Channel Map')" = 2 ]
-check "the jack" [ "$(amixer -D hw:0 controls | grep -c 'Jack')" = 1 ]
+check "the jack" [ "$(amixer -D hw:0 controls | grep -c "'Speaker.* Jack'")" = 1 ]
 try pause_and_resume
 try abort_one_of_two
 turn_down_and_up
