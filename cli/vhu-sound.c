@@ -124,6 +124,9 @@ static const struct vhu_option rows[] = {
 	  .help = "the guest may set volumes and switches; QEMU's device needs controls=on then, "
 		  "and only then",
 	  .parse = vhu_option_flag, .offset = TO(controls) },
+	{ .name = "stats",
+	  .help = "print the counters, as SIGUSR1 does, when the device ends",
+	  .parse = vhu_option_flag, .offset = TO(stats) },
 	{ .name = "queue-size", .argument = "N",
 	  .help = "largest size of a queue, a power of two from 4 to 1024 (default)",
 	  .parse = vhu_option_number, .offset = TO(queue_size), .min = 4, .max = 1024 },

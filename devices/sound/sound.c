@@ -221,10 +221,8 @@ static void sound_set_backend_req_fd(struct vhu_device *device, struct vhu_chann
 		reset(sound_of(device));
 }
 
-static void sound_destroy(struct vhu_device *device)
+static void dispose(struct vhu_sound *sound)
 {
-	struct vhu_sound *sound = sound_of(device);
-
 	bool alone = true;
 
 	for (unsigned i = 0; i < sound->n_streams; i++)
@@ -232,6 +230,15 @@ static void sound_destroy(struct vhu_device *device)
 	vhu_sound_close_cards(sound);
 	if (alone)
 		free(sound);
+}
+
+static void sound_destroy(struct vhu_device *device)
+{
+	struct vhu_sound *sound = sound_of(device);
+
+	if (sound->options->stats)
+		vhu_sound_print_stats(device);
+	dispose(sound);
 }
 
 static const struct vhu_device_ops sound_ops = {
@@ -410,7 +417,7 @@ int vhu_sound_new(const struct vhu_sound_options *options, struct vhu_device **r
 	if (r == 0)
 		r = vhu_device_init(&sound->device, &sound_ops);
 	if (r < 0) {
-		sound_destroy(&sound->device);
+		dispose(sound);
 		return r;
 	}
 	r = attach(sound);

@@ -41,6 +41,7 @@ struct vhu_sound_options {
 	uint64_t latency_ms; /* of what a playback ring holds ahead; at least two guest periods */
 	uint64_t formats, rates; /* the offer of streams that name none of their own */
 	unsigned channels_min, channels_max;
+	bool stats; /* printed when the device ends */
 	bool controls; /* VIRTIO_SND_F_CTLS is offered where there are elements */
 	uint64_t queue_size;
 	bool list; /* these are the program's */

@@ -534,6 +534,20 @@ static void statistics(void **state)
 	free(said);
 }
 
+static void statistics_at_the_end(void **state)
+{
+	struct studio *studio = *state;
+	static const char *const args[] = { "--playback", "null", "--stats", NULL };
+	char *said;
+
+	studio_start(studio, args);
+	studio_connect(studio, 0);
+	assert_int_equal(program_end(&studio->program), 0);
+	said = program_said(&studio->program);
+	assert_non_null(strstr(said, "{\"requests\": 0, \"bad_requests\": 0, \"streams\": [{"));
+	free(said);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -551,6 +565,7 @@ int main(int argc, char **argv)
 		STUDIO_TEST(periods_are_told),
 		STUDIO_TEST(cost),
 		STUDIO_TEST(statistics),
+		STUDIO_TEST(statistics_at_the_end),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
