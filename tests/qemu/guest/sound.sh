@@ -70,10 +70,10 @@ begin_play()
 }
 
 # was_late SEED: did it not come in time, or were no periods taken from it for the length of its
-# buffer? Busy processors do that, too; it is played again then.
+# buffer? Busy processors do that, too; it is done again then.
 was_late()
 {
-	grep -q 'underrun\|Input/output error' /tmp/aplay.$1
+	grep -q 'underrun\|overrun\|Input/output error' /tmp/aplay.$1
 }
 
 # end_play CARRIER RATE PERIOD-MS FRAMES: waits for the last that was begun, and reports what the
