@@ -377,7 +377,8 @@ void vhu_sound_stream_resume(struct vhu_sound_stream *s, uint32_t state,
 	s->excused = true;
 	if (!vhu_sound_stream_takes(s))
 		return;
-	/* Until it is open it is as one that has gone. */
+	/* What plays on is of a sound before. Until it is open it is as one that has gone. */
+	close_host(s);
 	s->lost = true;
 	vhu_sound_port_open(&s->port, &s->params);
 }

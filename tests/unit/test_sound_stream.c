@@ -514,6 +514,31 @@ static void the_tail(void **state)
 	assert_int_equal(fake.closes, 2);
 }
 
+/* A stream that comes from another process does not end with the tail of the one before it. */
+static void another_comes_during_the_tail(void **state)
+{
+	struct rig *rig = *state;
+	struct virtio_snd_pcm_set_params asked;
+
+	begin(rig);
+	run(rig, 100);
+	rig->plays = false;
+	while (rig->stream.head)
+		run(rig, 1);
+	assert_int_equal(command(rig, VHU_SOUND_STOP), VIRTIO_SND_S_OK);
+	assert_int_equal(command(rig, VHU_SOUND_RELEASE), VIRTIO_SND_S_OK);
+	asked = rig->stream.asked;
+	vhu_sound_stream_resume(&rig->stream, VHU_SOUND_STARTED, &asked);
+	rig->plays = true;
+	for (unsigned i = 0; i < MESSAGES; i++)
+		queue(rig, &rig->messages[i]);
+	run(rig, 200);
+	fake.all = 0;
+	run(rig, 100);
+	assert_non_null(rig->stream.port.host);
+	assert_true(fake.all > 0);
+}
+
 /* The rest of the ring is not heard where the driver has given up. */
 static void an_abort(void **state)
 {
@@ -563,6 +588,7 @@ int main(int argc, char **argv)
 		TEST(no_clock),
 		TEST(a_timer_instead),
 		TEST(the_tail),
+		TEST(another_comes_during_the_tail),
 		TEST(an_abort),
 		TEST(a_reset_while_it_opens),
 	};
