@@ -298,6 +298,18 @@ static bool narrow_channels(struct vhu_sound_caps *caps, unsigned min, unsigned 
 	return true;
 }
 
+/* Can the PCM nothing of what is asked for all of them? */
+static bool is_other(const struct vhu_sound_stream *stream, const struct vhu_sound_options *o)
+{
+	const struct vhu_sound_stream_options *own = &stream->options;
+	const struct vhu_sound_caps *caps = &stream->caps;
+
+	return (!own->formats && !(caps->formats & o->formats)) ||
+	       (!own->rates && !(caps->rates & o->rates)) ||
+	       (!own->channels_max && (caps->channels_min > o->channels_max ||
+				       caps->channels_max < o->channels_min));
+}
+
 /*
  * What a stream asks for, as far as the PCM can. What is asked for all of them a PCM that has
  * nothing of it need not have: a file to be heard is as it is.
@@ -308,6 +320,10 @@ static int narrow(struct vhu_sound_stream *stream, const struct vhu_sound_option
 	struct vhu_sound_caps *caps = &stream->caps;
 	const char *what = NULL;
 
+	if (is_other(stream, o))
+		vhu_info("%s: it has nothing of --formats, --rates or --channels; the guest is "
+			 "offered what it has",
+			 stream->label);
 	if (!narrow_mask(&caps->formats, own->formats, o->formats))
 		what = "format";
 	else if (!narrow_mask(&caps->rates, own->rates, o->rates))

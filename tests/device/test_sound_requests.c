@@ -65,6 +65,28 @@ static void streams_are_described(void **state)
 	assert_int_equal(le64toh(info[FROM_WAV].rates), 1 << VIRTIO_SND_PCM_RATE_48000);
 }
 
+/* What is asked for all of them a PCM need not have, but it is told. */
+static void a_stream_that_is_other(void **state)
+{
+	struct studio *studio = *state;
+	static const char *const args[] = {
+		"--playback", "null", "--capture", "wav:DIR/in.wav", "--rates", "8000", NULL,
+	};
+	const struct virtio_snd_pcm_info *info;
+	char *said;
+
+	studio_start(studio, args);
+	studio_connect(studio, 0);
+	studio_expect_ok(studio_query(studio, VIRTIO_SND_R_PCM_INFO, 0, 2, 32, 64));
+	info = studio_payload(studio);
+	assert_int_equal(le64toh(info[0].rates), 1 << VIRTIO_SND_PCM_RATE_8000);
+	assert_int_equal(le64toh(info[1].rates), 1 << VIRTIO_SND_PCM_RATE_48000);
+	said = program_said(&studio->program);
+	assert_non_null(strstr(said, "in.wav: it has nothing of --formats, --rates"));
+	assert_null(strstr(said, "null: it has nothing"));
+	free(said);
+}
+
 static void maps_are_described(void **state)
 {
 	struct studio *studio = *state;
@@ -444,6 +466,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		STUDIO_TEST(config_space),
 		STUDIO_TEST(streams_are_described),
+		STUDIO_TEST(a_stream_that_is_other),
 		STUDIO_TEST(maps_are_described),
 		STUDIO_TEST(items_of_any_size),
 		STUDIO_TEST(jacks),
