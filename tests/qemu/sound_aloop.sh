@@ -222,10 +222,12 @@ driver=$!
 sleep 2
 amixer -q -c 0 cset iface=CARD,name="Headphone Jack" off
 amixer -q -c 0 cset iface=CARD,name="Headphone Jack" on
+amixer -q -c 0 cset name="PCM Playback Volume" 44
 wait $driver
 check "the device has its jack" is card jacks -eq 1
 check "the device has its volume and switch" is card controls -eq 2
 check "the driver is told of the jack" is card back -eq 1
+check "the driver is told of the volume" is card notified -eq 1
 serve_end card
 
 kill $holder

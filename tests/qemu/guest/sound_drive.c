@@ -63,7 +63,8 @@ struct drive {
 	struct tally tally;
 	FILE *out;
 	uint64_t first_ns, first_done, last_ns, gap_ns;
-	uint64_t latency_bytes, n_latencies, n_bad, n_xruns, n_gone, n_back;
+	uint64_t latency_bytes, n_latencies, n_bad, n_xruns, n_gone, n_back,
+		n_notified;
 };
 
 _Noreturn static void die(const char *what, int r)
@@ -254,6 +255,7 @@ static void take_events(struct drive *d)
 		d->n_xruns += code == VIRTIO_SND_EVT_PCM_XRUN;
 		d->n_gone += code == VIRTIO_SND_EVT_JACK_DISCONNECTED;
 		d->n_back += code == VIRTIO_SND_EVT_JACK_CONNECTED;
+		d->n_notified += code == VIRTIO_SND_EVT_CTL_NOTIFY;
 		give_event(d, (unsigned)used.token);
 	}
 }
@@ -332,9 +334,10 @@ static void report(struct drive *d)
 	printf("worst_frames %.0f\n", (double)d->gap_ns * d->rate / 1e9);
 	printf("latency_frames %llu\n",
 	       (unsigned long long)(d->latency_bytes / FRAME_BYTES / max_u64(d->n_latencies, 1)));
-	printf("bad %llu\nxruns %llu\ngone %llu\nback %llu\n", (unsigned long long)d->n_bad,
-	       (unsigned long long)d->n_xruns, (unsigned long long)d->n_gone,
-	       (unsigned long long)d->n_back);
+	printf("bad %llu\nxruns %llu\ngone %llu\nback %llu\nnotified %llu\n",
+	       (unsigned long long)d->n_bad, (unsigned long long)d->n_xruns,
+	       (unsigned long long)d->n_gone, (unsigned long long)d->n_back,
+	       (unsigned long long)d->n_notified);
 }
 
 static void run(struct drive *d)
