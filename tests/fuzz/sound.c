@@ -29,7 +29,7 @@
 #define AVAIL 0x400
 #define USED 0x800
 #define DATA 0x10000
-#define OPENING_MS 2 /* what the thread that opens a host may need */
+#define OPENING_NS (200 * NS_PER_US) /* what the thread that opens a host may need */
 
 struct scene {
 	struct input *in;
@@ -205,7 +205,7 @@ static void pass_time(struct scene *s)
 /* A thread opens or closes a host meanwhile. */
 static void let_open(struct scene *s)
 {
-	turn(s, OPENING_MS * NS_PER_MS);
+	turn(s, OPENING_NS);
 }
 
 static void start(struct scene *s, unsigned i, uint32_t base)
