@@ -438,6 +438,7 @@ int vhu_sound_new(const struct vhu_sound_options *options, struct vhu_device **r
 	}
 	r = attach(sound);
 	if (r < 0) {
+		vhu_error("sound: cannot watch its cards and streams: %s", strerror(-r));
 		vhu_device_unref(&sound->device);
 		return r;
 	}
