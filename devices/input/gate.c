@@ -153,6 +153,9 @@ static void take_resync(struct vhu_input_sink *sink, const struct vhu_input_stat
 	struct vhu_input_gate *gate = container_of(sink, struct vhu_input_gate, sink);
 	bool was_open = gate->open;
 
+	/* Keys that were not seen to go up end no hotkey. */
+	if (!vhu_input_state_any_key(state))
+		gate->hotkey_was_down = false;
 	update(gate);
 	if (!was_open || !gate->open)
 		return;

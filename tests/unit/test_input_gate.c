@@ -291,6 +291,30 @@ static void test_toggle_all(void **state)
 	vhu_loop_destroy(loop);
 }
 
+/* A hotkey that ends by being unplugged is none: the next key would seem to be its end. */
+static void test_hotkey_unplugged(void **state)
+{
+	struct scene scene;
+	struct vhu_loop *loop;
+
+	(void)state;
+	assert_int_equal(vhu_loop_new(&loop), 0);
+	begin(&scene, VHU_INPUT_GRAB_TOGGLE, 0, loop);
+	vhu_input_gate_listen(&scene.gate, true);
+	key(&scene, KEY_LEFTCTRL, 1);
+	key(&scene, KEY_RIGHTCTRL, 1);
+	scene.fake.source.grabbed = false;
+	vhu_input_source_release(&scene.fake.source);
+	turn(loop);
+	assert_true(scene.fake.grabbed);
+	key(&scene, KEY_A, 1);
+	key(&scene, KEY_A, 0);
+	turn(loop);
+	assert_true(scene.fake.grabbed);
+	vhu_input_gate_listen(&scene.gate, false);
+	vhu_loop_destroy(loop);
+}
+
 static void test_every_hotkey(void **state)
 {
 	static const uint16_t keys[][2] = {
@@ -336,6 +360,7 @@ int main(void)
 		cmocka_unit_test(test_unplugged),
 		cmocka_unit_test(test_resync_while_grabbed),
 		cmocka_unit_test(test_toggle_all),
+		cmocka_unit_test(test_hotkey_unplugged),
 		cmocka_unit_test(test_every_hotkey),
 	};
 
