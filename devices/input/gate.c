@@ -26,7 +26,7 @@ const char *const vhu_input_hotkey_names[] = {
 
 static pthread_mutex_t toggled_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct vhu_input_gate *toggled; /* those that are listened to */
-static atomic_bool toggled_off;
+static atomic_bool toggled_off;	       /* until nobody listens any more */
 
 static bool is_down(const struct vhu_input_state *state, const uint16_t codes[2])
 {
@@ -197,6 +197,8 @@ static void set_toggled(struct vhu_input_gate *gate, bool on)
 	} else if (*at) {
 		*at = gate->next_toggled;
 	}
+	if (!toggled)
+		atomic_store(&toggled_off, false);
 	pthread_mutex_unlock(&toggled_mutex);
 }
 

@@ -315,6 +315,31 @@ static void test_hotkey_unplugged(void **state)
 	vhu_loop_destroy(loop);
 }
 
+/* One guest has given its devices back and gone: the next one begins with them. */
+static void test_next_guest(void **state)
+{
+	struct scene keyboard, mouse;
+	struct vhu_loop *loop;
+
+	(void)state;
+	assert_int_equal(vhu_loop_new(&loop), 0);
+	begin(&keyboard, VHU_INPUT_GRAB_TOGGLE, 0, loop);
+	begin(&mouse, VHU_INPUT_GRAB_TOGGLE, 0, loop);
+	vhu_input_gate_listen(&keyboard.gate, true);
+	press_hotkey(&keyboard, KEY_LEFTCTRL, KEY_RIGHTCTRL);
+	turn(loop);
+	assert_false(keyboard.fake.grabbed);
+	/* Of the same guest: it goes with the others. */
+	vhu_input_gate_listen(&mouse.gate, true);
+	assert_false(mouse.fake.grabbed);
+	vhu_input_gate_listen(&keyboard.gate, false);
+	vhu_input_gate_listen(&mouse.gate, false);
+	vhu_input_gate_listen(&mouse.gate, true);
+	assert_true(mouse.fake.grabbed);
+	vhu_input_gate_listen(&mouse.gate, false);
+	vhu_loop_destroy(loop);
+}
+
 static void test_every_hotkey(void **state)
 {
 	static const uint16_t keys[][2] = {
@@ -361,6 +386,7 @@ int main(void)
 		cmocka_unit_test(test_resync_while_grabbed),
 		cmocka_unit_test(test_toggle_all),
 		cmocka_unit_test(test_hotkey_unplugged),
+		cmocka_unit_test(test_next_guest),
 		cmocka_unit_test(test_every_hotkey),
 	};
 
