@@ -89,12 +89,17 @@ static void set_open(struct vhu_input_gate *gate, bool open)
 	gate->next->resync(gate->next, &state);
 }
 
+static bool is_held(const struct vhu_input_state *state)
+{
+	return vhu_input_state_any_key(state) || vhu_input_state_any_contact(state);
+}
+
 static void update(struct vhu_input_gate *gate)
 {
 	struct vhu_input_source *source = gate->source;
 	bool wanted = wants_grab(gate);
 
-	if (wanted != source->grabbed && !vhu_input_state_any_key(&source->state))
+	if (wanted != source->grabbed && !is_held(&source->state))
 		grab(gate, wanted);
 	set_open(gate, gate->listened &&
 			       (gate->policy == VHU_INPUT_GRAB_NEVER || source->grabbed));

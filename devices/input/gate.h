@@ -5,8 +5,8 @@
 /*
  * Who gets the events of a source: the guest, the host or both (--grab, --hotkey). It stands
  * between a source and who delivers; behind a gate that is shut everything is released. The grab
- * begins and ends only while no key is down, or the one who no longer gets events would have it
- * down for ever. On the device's worker.
+ * begins and ends only while no key is down and no contact there, or the one who no longer gets
+ * events would have it for ever. On the device's worker.
  */
 
 #include <stdatomic.h>

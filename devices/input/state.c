@@ -70,6 +70,14 @@ bool vhu_input_state_any_key(const struct vhu_input_state *state)
 	return false;
 }
 
+bool vhu_input_state_any_contact(const struct vhu_input_state *state)
+{
+	for (unsigned i = 0; i < VHU_INPUT_SLOTS_MAX; i++)
+		if (state->contacts[i].values[TRACKING_ID] >= 0)
+			return true;
+	return false;
+}
+
 struct repair {
 	struct vhu_input_event *events;
 	size_t n;

@@ -46,6 +46,7 @@ void vhu_input_state_apply(struct vhu_input_state *state, const struct vhu_input
 void vhu_input_state_release(struct vhu_input_state *state);
 
 bool vhu_input_state_any_key(const struct vhu_input_state *state);
+bool vhu_input_state_any_contact(const struct vhu_input_state *state);
 
 /*
  * The events that lead from one to the other, SYN_REPORT last; none when there is no difference.

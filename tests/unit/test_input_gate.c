@@ -97,10 +97,15 @@ static void begin(struct scene *scene, unsigned policy, unsigned hotkey, struct 
 	scene->fake.source.sink = &scene->gate.sink;
 }
 
+static void put(struct scene *scene, uint16_t type, uint16_t code, int32_t value)
+{
+	vhu_input_source_event(&scene->fake.source, type, code, value, 0);
+	vhu_input_source_event(&scene->fake.source, EV_SYN, SYN_REPORT, 0, 0);
+}
+
 static void key(struct scene *scene, uint16_t code, int32_t value)
 {
-	vhu_input_source_event(&scene->fake.source, EV_KEY, code, value, 0);
-	vhu_input_source_event(&scene->fake.source, EV_SYN, SYN_REPORT, 0, 0);
+	put(scene, EV_KEY, code, value);
 }
 
 static bool sees(const struct scene *scene, unsigned code)
@@ -340,6 +345,25 @@ static void test_next_guest(void **state)
 	vhu_loop_destroy(loop);
 }
 
+/* A finger that the host has seen come must be seen to go; not all screens have BTN_TOUCH. */
+static void test_a_contact_is_held(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	begin(&scene, VHU_INPUT_GRAB_ALWAYS, 0, NULL);
+	put(&scene, EV_ABS, ABS_MT_TRACKING_ID, 7);
+	vhu_input_gate_listen(&scene.gate, true);
+	assert_false(scene.fake.grabbed);
+	put(&scene, EV_ABS, ABS_MT_TRACKING_ID, -1);
+	assert_true(scene.fake.grabbed);
+	put(&scene, EV_ABS, ABS_MT_TRACKING_ID, 8);
+	vhu_input_gate_listen(&scene.gate, false);
+	assert_true(scene.fake.grabbed);
+	put(&scene, EV_ABS, ABS_MT_TRACKING_ID, -1);
+	assert_false(scene.fake.grabbed);
+}
+
 static void test_every_hotkey(void **state)
 {
 	static const uint16_t keys[][2] = {
@@ -387,6 +411,7 @@ int main(void)
 		cmocka_unit_test(test_toggle_all),
 		cmocka_unit_test(test_hotkey_unplugged),
 		cmocka_unit_test(test_next_guest),
+		cmocka_unit_test(test_a_contact_is_held),
 		cmocka_unit_test(test_every_hotkey),
 	};
 

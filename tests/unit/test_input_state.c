@@ -174,9 +174,11 @@ static void everything_up(void **unused)
 	assert_false(vhu_input_state_any_key(&from));
 	apply_all(&from, down, ARRAY_SIZE(down));
 	assert_true(vhu_input_state_any_key(&from));
+	assert_true(vhu_input_state_any_contact(&from));
 	to = from;
 	vhu_input_state_release(&to);
 	assert_false(vhu_input_state_any_key(&to));
+	assert_false(vhu_input_state_any_contact(&to));
 	assert_int_equal(vhu_input_state_repair(&from, &to, repair), 3);
 	assert_memory_equal(repair, up + 1, 3 * sizeof(*up));
 	from.slot = 4;
