@@ -207,12 +207,25 @@ static void set_toggled(struct vhu_input_gate *gate, bool on)
 	pthread_mutex_unlock(&toggled_mutex);
 }
 
+/* A tone goes on until somebody ends it. A grab that ends does so, too, but there may be none. */
+static void silence(struct vhu_input_gate *gate)
+{
+	for (unsigned i = 0; i < gate->n_outputs; i++) {
+		const struct vhu_input_event end = { EV_SND, gate->outputs[i].code, 0 };
+
+		if (gate->outputs[i].type == EV_SND && gate->outputs[i].value)
+			put_output(gate, &end);
+	}
+}
+
 void vhu_input_gate_listen(struct vhu_input_gate *gate, bool on)
 {
 	struct vhu_input_source *source = gate->source;
 
 	if (gate->listened == on)
 		return;
+	if (gate->open)
+		silence(gate);
 	gate->listened = on;
 	gate->hotkey_was_down = false;
 	gate->n_outputs = 0;

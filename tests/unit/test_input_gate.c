@@ -364,6 +364,24 @@ static void test_a_contact_is_held(void **state)
 	assert_false(scene.fake.grabbed);
 }
 
+/* Nobody is left to end a tone; a light may stay, it is the host's to set anew. */
+static void test_a_tone_ends_with_its_guest(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	begin(&scene, VHU_INPUT_GRAB_NEVER, 0, NULL);
+	vhu_input_gate_listen(&scene.gate, true);
+	vhu_input_gate_write(&scene.gate, &(struct vhu_input_event){ EV_SND, SND_TONE, 440 });
+	vhu_input_gate_write(&scene.gate, &(struct vhu_input_event){ EV_LED, LED_CAPSL, 1 });
+	assert_int_equal(scene.fake.n_writes, 2);
+	vhu_input_gate_listen(&scene.gate, false);
+	assert_int_equal(scene.fake.n_writes, 3);
+	assert_int_equal(scene.fake.written.type, EV_SND);
+	assert_int_equal(scene.fake.written.code, SND_TONE);
+	assert_int_equal(scene.fake.written.value, 0);
+}
+
 static void test_every_hotkey(void **state)
 {
 	static const uint16_t keys[][2] = {
@@ -412,6 +430,7 @@ int main(void)
 		cmocka_unit_test(test_hotkey_unplugged),
 		cmocka_unit_test(test_next_guest),
 		cmocka_unit_test(test_a_contact_is_held),
+		cmocka_unit_test(test_a_tone_ends_with_its_guest),
 		cmocka_unit_test(test_every_hotkey),
 	};
 
