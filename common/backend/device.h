@@ -166,8 +166,8 @@ struct vhu_device_ops {
 	bool (*poll)(struct vhu_device *device, unsigned worker_idx);
 	/*
 	 * Optional, worker. The front-end is about to disable or stop the queue, which is still at
-	 * work: a last chance to pop and push, for a device that has something to say of itself.
-	 * Not before a reset, nor when the front-end has gone.
+	 * work: a last chance to pop as many as it has entries, and push, for a device that has
+	 * something to say of itself. Not before a reset, nor when the front-end has gone.
 	 */
 	void (*farewell)(struct vhu_device *device, unsigned queue);
 	/*

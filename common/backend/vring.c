@@ -311,12 +311,21 @@ static void judge(struct vhu_vring *vring, int result)
 
 static void end_pass(struct vhu_vring *vring, int result)
 {
+	vring->in_pass = false;
 	vring->queue.denied.access = 0;
 	vhu_counter_add(&vring->passes, 1);
 	vhu_vring_notify(vring);
 	if (result == -EFAULT)
 		vhu_memory_note_fault(vring->queue.memory);
 	judge(vring, result);
+}
+
+static void begin_pass(struct vhu_vring *vring, unsigned budget)
+{
+	vring->budget = budget;
+	vring->pushed = 0;
+	vring->in_pass = true;
+	vring->queue.cut_short = false;
 }
 
 bool vhu_vring_process(struct vhu_vring *vring)
@@ -326,22 +335,20 @@ bool vhu_vring_process(struct vhu_vring *vring)
 	int r;
 
 	vhu_virtqueue_disable_kicks(&vring->queue);
-	vring->budget = VHU_VRING_BUDGET;
-	vring->pushed = 0;
-	vring->in_pass = true;
-	vring->queue.cut_short = false;
+	begin_pass(vring, VHU_VRING_BUDGET);
 	r = vhu_device_handle_event(vring->device, vring->index, EPOLLIN, vring->worker->index);
 	/* Else a malformed one waits for others that the device does not take yet. */
 	moved = vring->pushed || vring->queue.malformed != malformed;
 	more = !vring->budget || (vring->queue.cut_short && moved);
-	vring->in_pass = false;
 	end_pass(vring, r);
 	return more;
 }
 
+/* The front-end waits: a driver that goes on giving buffers does not hold it up. */
 void vhu_vring_rest(struct vhu_vring *vring)
 {
 	if (vring->active) {
+		begin_pass(vring, vring->queue.size);
 		vhu_device_farewell(vring->device, vring->index);
 		end_pass(vring, 0);
 	}

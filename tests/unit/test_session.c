@@ -476,55 +476,6 @@ static void only_what_was_started_is_drained(void **state)
 	rig_stop(&rig);
 }
 
-static int takes_nothing(struct vhu_device *device, unsigned event_id, uint32_t epoll_events,
-			 unsigned worker_idx)
-{
-	(void)device;
-	(void)event_id;
-	(void)epoll_events;
-	(void)worker_idx;
-	return 0;
-}
-
-static void push_one(struct vhu_device *device, unsigned queue)
-{
-	struct vhu_vring *vring = vhu_device_vring(device, queue);
-	struct vhu_chain *chain = vhu_vring_pop(vring);
-
-	assert_non_null(chain);
-	vhu_vring_push(vring, chain, 0);
-}
-
-/* Once a time that the front-end takes the ring away, and while it may be written to. */
-static void a_last_word(void **state)
-{
-	struct vhu_device_ops ops = rig_ops();
-	struct vhu_driver *driver = rig.driver;
-	struct vhu_guest_buffer buffer;
-	uint32_t base;
-
-	(void)state;
-	ops.handle_event = takes_nothing;
-	ops.farewell = push_one;
-	rig_start(&rig, &ops);
-	rig_bring_up(&rig);
-	buffer = vhu_guest_alloc(&rig.frontend.guest, 8, 8);
-	for (unsigned i = 0; i < 8; i++)
-		assert_true(vhu_driver_add(driver, &buffer, 0, 1, i) >= 0);
-	assert_true(vhu_driver_kick(driver) >= 0);
-	assert_int_equal(vhu_driver_stop(driver), 0);
-	assert_int_equal(driver->base, 1);
-	assert_int_equal(vhu_driver_count_calls(driver), 1);
-	assert_int_equal(vhu_driver_start(driver), 0);
-	assert_int_equal(vhu_frontend_get_vring_base(&rig.frontend, 0, &base), 0);
-	assert_int_equal(base, 2);
-	driver->base = base;
-	assert_int_equal(vhu_driver_start(driver), 0);
-	assert_int_equal(vhu_frontend_tell(&rig.frontend, VHU_RESET_DEVICE), 0);
-	assert_int_equal(driver->split.vring.used->idx, 2);
-	rig_stop(&rig);
-}
-
 static int push_all_slowly(struct vhu_device *device, unsigned event_id, uint32_t epoll_events,
 			   unsigned worker_idx)
 {
@@ -579,7 +530,6 @@ int main(void)
 		cmocka_unit_test(exit_event_ends_a_worker),
 		cmocka_unit_test(reset_device_stops_live_rings),
 		cmocka_unit_test(only_what_was_started_is_drained),
-		cmocka_unit_test(a_last_word),
 		cmocka_unit_test(one_call_a_pass),
 	};
 
