@@ -104,11 +104,36 @@ static int input_set_config(struct vhu_device *device, uint32_t offset, uint32_t
 	return 0;
 }
 
-/* What the guest is to see: behind a gate that is shut nothing is pressed. */
-static void resync(struct vhu_input *input)
+/* Like the events of what the guest was not told of: a recording may have anything. */
+static void leave_out_unknown(const struct vhu_input_ident *ident, struct vhu_input_state *state)
 {
-	struct vhu_input_state state = input->source->state;
+	unsigned n_slots = vhu_input_ident_slots(ident);
+	struct vhu_input_state none;
 
+	vhu_input_state_init(&none);
+	for (unsigned i = 0; i < sizeof(state->keys); i++)
+		state->keys[i] &= ident->codes[EV_KEY][i];
+	for (unsigned i = 0; i < sizeof(state->switches); i++)
+		state->switches[i] &= ident->codes[EV_SW][i];
+	for (unsigned i = 0; i < ABS_CNT; i++)
+		if (!vhu_input_ident_has(ident, EV_ABS, i))
+			state->abs[i] = none.abs[i];
+	for (unsigned i = n_slots; i < VHU_INPUT_SLOTS_MAX; i++)
+		state->contacts[i] = none.contacts[i];
+	for (unsigned i = 0; i < n_slots; i++)
+		for (unsigned j = 0; j < VHU_INPUT_MT_CODES; j++)
+			if (!vhu_input_ident_has(ident, EV_ABS, VHU_INPUT_MT_FIRST + j))
+				state->contacts[i].values[j] = none.contacts[i].values[j];
+	if (state->slot >= n_slots)
+		state->slot = VHU_INPUT_NO_SLOT;
+}
+
+static void resync(struct vhu_input *input, const struct vhu_input_state *source)
+{
+	struct vhu_input_state state = *source;
+
+	leave_out_unknown(&input->ident, &state);
+	/* Behind a gate that is shut nothing is pressed. */
 	if (!input->gate.open)
 		vhu_input_state_release(&state);
 	vhu_input_outbox_resync(&input->outbox, &state);
@@ -162,7 +187,7 @@ static void handle_events(struct vhu_input *input, struct vhu_vring *vring)
 	if (!input->listening) {
 		input->listening = true;
 		vhu_input_gate_listen(&input->gate, true);
-		resync(input);
+		resync(input, &input->source->state);
 	}
 	deliver(input, vring);
 }
@@ -338,8 +363,7 @@ static void sink_packet(struct vhu_input_sink *sink, const struct vhu_input_even
 		vhu_counter_add(&input->stats.unheard, 1);
 	if (!input->listening || n_passed < 2)
 		return;
-	vhu_input_outbox_add(&input->outbox, input->packet, n_passed, time_ns,
-			     &input->source->state);
+	vhu_input_outbox_add(&input->outbox, input->packet, n_passed, time_ns);
 	wake(input);
 }
 
@@ -350,7 +374,7 @@ static void sink_resync(struct vhu_input_sink *sink, const struct vhu_input_stat
 	input->slot_known = state->slot < vhu_input_ident_slots(&input->ident);
 	if (!input->listening)
 		return;
-	vhu_input_outbox_resync(&input->outbox, state);
+	resync(input, state);
 	wake(input);
 }
 

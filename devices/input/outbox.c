@@ -269,19 +269,22 @@ void vhu_input_outbox_resync(struct vhu_input_outbox *outbox, const struct vhu_i
 }
 
 static void overflow(struct vhu_input_outbox *outbox, const struct vhu_input_event *events,
-		     size_t n, const struct vhu_input_state *state)
+		     size_t n)
 {
+	struct vhu_input_state to = outbox->queued;
 	int64_t sums[REL_CNT] = { 0 };
 
 	drop_all(outbox, sums);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		vhu_input_state_apply(&to, &events[i]);
 		sum_motion(sums, &events[i]);
-	append_resync(outbox, state, sums, outbox->unfinished);
+	}
+	append_resync(outbox, &to, sums, outbox->unfinished);
 	vhu_counter_add(&outbox->stats->overflows, 1);
 }
 
 void vhu_input_outbox_add(struct vhu_input_outbox *outbox, const struct vhu_input_event *events,
-			  size_t n, uint64_t time_ns, const struct vhu_input_state *state)
+			  size_t n, uint64_t time_ns)
 {
 	assert(n && is_report(&events[n - 1]));
 	if (may_merge(outbox, events, n)) {
@@ -289,7 +292,7 @@ void vhu_input_outbox_add(struct vhu_input_outbox *outbox, const struct vhu_inpu
 		return;
 	}
 	if (n > room(outbox)) {
-		overflow(outbox, events, n, state);
+		overflow(outbox, events, n);
 		return;
 	}
 	outbox->last = outbox->tail;

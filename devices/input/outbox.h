@@ -39,9 +39,9 @@ void vhu_input_outbox_init(struct vhu_input_outbox *outbox, struct vhu_input_sta
 /* A new driver: it has seen nothing, and nothing waits for it. */
 void vhu_input_outbox_reset(struct vhu_input_outbox *outbox);
 
-/* A packet that leads to state. */
+/* A packet. */
 void vhu_input_outbox_add(struct vhu_input_outbox *outbox, const struct vhu_input_event *events,
-			  size_t n, uint64_t time_ns, const struct vhu_input_state *state);
+			  size_t n, uint64_t time_ns);
 /* Behind what waits: whatever it takes to lead to state. */
 void vhu_input_outbox_resync(struct vhu_input_outbox *outbox, const struct vhu_input_state *state);
 /* The same in place of what waits; the sums of relative motion stay. */

@@ -6,6 +6,7 @@
  */
 
 #include <endian.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -248,6 +249,56 @@ static void a_new_driver_hears_what_is_held(void **state)
 	stage_expect_silence(stage);
 }
 
+/* Of a screen with ten slots, a key and no more; what else is played is not there. */
+static const char too_much[] =
+	"N: Screen\nI: 3 1 1 1\nB: 00 0b\nB: 01 00 00 00 40\nB: 03 00 00 00 00 00 80 20 02\n"
+	"A: 2f 0 9 0 0 0\nA: 35 0 99 0 0 0\nA: 39 0 99 0 0 0\nS: 00 1\n"
+	KEY_LINE(001e, 1) KEY_LINE(0030, 1)
+	"E: 0.0 0003 0000 44\nE: 0.0 0003 002f 1\nE: 0.0 0003 0039 5\nE: 0.0 0003 003a 55\n"
+	"E: 0.0 0003 002f 20\nE: 0.0 0003 0039 6\nE: 0.0 0003 0035 60\n" SYN_LINE
+	"E: 9999.0 0001 001e 0\nE: 9999.0 0000 0000 0\n";
+
+static void play_too_much(struct stage *stage)
+{
+	char path[100];
+	const char *args[] = { "--replay", path, NULL };
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/recording", stage->program.dir);
+	file = fopen(path, "we");
+	assert_non_null(file);
+	assert_true(fputs(too_much, file) >= 0);
+	fclose(file);
+	/* No program is ended before it has begun. */
+	stage_connect(stage, &stage_rings[SPLIT_64], true);
+	assert_int_equal(program_end(&stage->program), 0);
+	program_start(&stage->program, "cli/vhu-input", args);
+	close(stage->client);
+	stage->client = open("/dev/null", O_RDONLY | O_CLOEXEC); /* nobody types */
+	stage_connect(stage, &stage_rings[SPLIT_64], true);
+	unlink(path);
+}
+
+/* A contact in slot 20 of 10 would be one in whatever slot the driver had last. */
+static void no_repair_of_what_is_not_there(void **state)
+{
+	struct stage *stage = *state;
+	struct vhu_driver_used used;
+
+	play_too_much(stage);
+	stage_expect(stage, EV_KEY, KEY_A, 1);
+	stage_expect(stage, EV_ABS, ABS_MT_SLOT, 1);
+	stage_expect_packet(stage, EV_ABS, ABS_MT_TRACKING_ID, 5);
+	assert_int_equal(vhu_driver_stop(&stage->event), 0);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(vhu_driver_get(&stage->event, &used), 1);
+	assert_int_equal(vhu_driver_get(&stage->event, &used), 0);
+	assert_int_equal(vhu_driver_start(&stage->event), 0);
+	stage_expect(stage, EV_ABS, ABS_MT_TRACKING_ID, 5);
+	stage_expect_packet(stage, EV_KEY, KEY_A, 1);
+	stage_expect_silence(stage);
+}
+
 /* The config space (virtio 1.3, 5.8.4), as QEMU goes about it: all bytes, for each one changed. */
 
 static void get_config(struct stage *stage, struct virtio_input_config *config)
@@ -414,6 +465,7 @@ int main(int argc, char **argv)
 		STAGE_TEST(keys_are_released_at_a_stop),
 		STAGE_TEST(a_stop_with_too_few_buffers),
 		STAGE_TEST(a_new_driver_hears_what_is_held),
+		STAGE_TEST(no_repair_of_what_is_not_there),
 		STAGE_TEST(config_space),
 		STAGE_TEST(status_queue),
 		STAGE_TEST(buffers_of_any_size),

@@ -32,7 +32,7 @@
 
 static struct vhu_input_outbox outbox;
 static struct vhu_input_stats stats;
-static struct vhu_input_state source; /* as the outbox's owner knows it */
+static struct vhu_input_state source; /* after all that was put */
 
 static void begin(void)
 {
@@ -45,7 +45,7 @@ static void put(const struct vhu_input_event *events, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		vhu_input_state_apply(&source, &events[i]);
-	vhu_input_outbox_add(&outbox, events, n, 1, &source);
+	vhu_input_outbox_add(&outbox, events, n, 1);
 }
 
 #define PUT(...) \
