@@ -235,6 +235,23 @@ static void a_resync_waits_its_turn(void **state)
 	       KEY(KEY_A, 0), SYN);
 }
 
+/* Nor is anything added to what was before it. */
+static void motion_stays_behind_a_resync(void **state)
+{
+	struct vhu_input_state to;
+
+	(void)state;
+	begin();
+	fill(64);
+	PUT(REL(REL_X, 1));
+	to = source;
+	to.abs[ABS_X] = 5;
+	vhu_input_outbox_resync(&outbox, &to);
+	PUT(REL(REL_X, 2));
+	send(64);
+	EXPECT(REL(REL_X, 1), SYN, ABS(ABS_X, 5), SYN, REL(REL_X, 2), SYN);
+}
+
 /* Both in one packet would be no end at all to whoever reads packets. */
 static void a_replaced_contact_ends_first(void **state)
 {
@@ -262,22 +279,101 @@ static void a_new_driver_has_seen_nothing(void **state)
 	EXPECT(KEY(KEY_A, 1), SYN);
 }
 
-/* A guest that is now fast and now slow: it gets every sum, and ends up with every state. */
-struct reader {
-	int64_t sums[2];
-	unsigned keys;
+/*
+ * A guest that is now fast and now slow, a source that is now cut off and now back: at each
+ * SYN_REPORT the guest is where the source once was, later and later, sums included, and in the end
+ * where it is.
+ */
+#define STEPS 300000
+#define N_KEYS 17
+#define N_SLOTS 4
+#define N_SUMS 2
+
+struct model {
+	int64_t sums[N_SUMS];	  /* of all that was put */
+	uint64_t were[2 * STEPS]; /* prints of the states that the guest may see */
+	size_t n_were;
+	bool stopped;
+
+	struct vhu_input_state guest;
+	int64_t guest_sums[N_SUMS];
+	size_t is;	/* the guest is at were[is] */
+	bool ends_only; /* of the packet that it reads: contacts end, no more */
+	bool cut;	/* what the packet began with was not sent to its end */
+	unsigned packets, ends;
 };
 
-static void read_some(struct reader *reader, unsigned n)
+static struct model model;
+
+static uint64_t add_print(uint64_t print, uint64_t value)
+{
+	return (print ^ value) * 0x100000001b3;
+}
+
+static uint64_t print_of(const struct vhu_input_state *state, const int64_t sums[N_SUMS])
+{
+	uint64_t print = 0xcbf29ce484222325;
+
+	for (unsigned i = 0; i < N_SUMS; i++)
+		print = add_print(print, (uint64_t)sums[i]);
+	for (unsigned i = 0; i < (N_KEYS + 7) / 8; i++)
+		print = add_print(print, state->keys[i]);
+	for (unsigned i = 0; i < N_SLOTS; i++)
+		for (unsigned j = 0; j < VHU_INPUT_MT_CODES; j++)
+			print = add_print(print, (uint32_t)state->contacts[i].values[j]);
+	return print;
+}
+
+static void may_be(const struct vhu_input_state *state)
+{
+	assert_true(model.n_were < ARRAY_SIZE(model.were));
+	model.were[model.n_were++] = print_of(state, model.sums);
+}
+
+static void begin_model(void)
+{
+	begin();
+	memset(&model, 0, sizeof(model));
+	vhu_input_state_init(&model.guest);
+	model.ends_only = true;
+	may_be(&source);
+}
+
+/* One packet may end contacts whose places others take in the next. */
+static void check_packet(void)
+{
+	uint64_t print = print_of(&model.guest, model.guest_sums);
+	size_t i = model.is;
+
+	while (i < model.n_were && model.were[i] != print)
+		i++;
+	if (i < model.n_were)
+		model.is = i;
+	else if (!model.ends_only && !model.cut)
+		fail_msg("packet %u leads to where the source never was", model.packets);
+	else
+		model.ends++;
+	model.packets++;
+	model.ends_only = true;
+	model.cut = false;
+}
+
+static void read_some(unsigned n)
 {
 	const struct vhu_input_event *event;
 	uint64_t time_ns;
 
 	while (n-- && (event = vhu_input_outbox_front(&outbox))) {
+		vhu_input_state_apply(&model.guest, event);
 		if (event->type == EV_REL)
-			reader->sums[event->code] += event->value;
-		if (event->type == EV_KEY)
-			reader->keys++;
+			model.guest_sums[event->code] += event->value;
+		if (event->type == EV_SYN)
+			check_packet();
+		else
+			model.ends_only &= event->type == EV_ABS &&
+					   (event->code == ABS_MT_SLOT ||
+					    (event->code == ABS_MT_TRACKING_ID &&
+					     event->value == -1));
 		vhu_input_outbox_sent(&outbox, &time_ns);
 	}
 }
@@ -296,7 +392,8 @@ static size_t make_packet(struct vhu_input_event events[8])
 	if (what & 2)
 		events[n++] = (struct vhu_input_event)REL((uint16_t)(rand() % 2), rand() % 9 - 4);
 	if (what & 4) {
-		events[n++] = (struct vhu_input_event)ABS(ABS_MT_SLOT, rand() % 4);
+		if (rand() % 2)
+			events[n++] = (struct vhu_input_event)ABS(ABS_MT_SLOT, rand() % 4);
 		events[n++] = (struct vhu_input_event)ABS(ABS_MT_POSITION_X, rand() % 100);
 		events[n++] = (struct vhu_input_event)ABS(ABS_MT_POSITION_Y, rand() % 100);
 	}
@@ -304,43 +401,94 @@ static size_t make_packet(struct vhu_input_event events[8])
 	return n;
 }
 
+static void put_any_packet(void)
+{
+	uint64_t overflows = vhu_counter_get(&stats.overflows);
+	struct vhu_input_event events[8];
+	size_t n = make_packet(events);
+
+	if (n < 2)
+		return;
+	if (model.stopped) {
+		for (size_t i = 0; i < n; i++)
+			vhu_input_state_apply(&source, &events[i]);
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (events[i].type == EV_REL)
+			model.sums[events[i].code] += events[i].value;
+	put(events, n);
+	may_be(&source);
+	model.cut |= vhu_counter_get(&stats.overflows) > overflows;
+}
+
+static void go_on(void)
+{
+	model.stopped = false;
+	vhu_input_outbox_resync(&outbox, &source);
+	may_be(&source);
+}
+
+/* As a guest that stops and goes on, a device that is unplugged, a driver that is new. */
+enum {
+	STOP,
+	UNPLUG,
+	RESET,
+	N_HOW
+};
+
+static void interrupt(unsigned how)
+{
+	struct vhu_input_state up = outbox.guest;
+
+	if (how == STOP && !model.stopped) {
+		vhu_input_state_release(&up);
+		vhu_input_outbox_shortcut(&outbox, &up);
+		model.cut = model.stopped = true;
+		may_be(&up);
+	} else if (how == UNPLUG) {
+		vhu_input_state_release(&source);
+	} else if (how == RESET) {
+		vhu_input_outbox_reset(&outbox);
+		vhu_input_state_init(&model.guest);
+		memcpy(model.guest_sums, model.sums, sizeof(model.sums));
+		model.is = model.n_were;
+		model.cut = model.ends_only = true;
+		may_be(&model.guest);
+	}
+	if (!model.stopped)
+		go_on();
+}
+
 static void whatever_happens(void **state)
 {
-	struct reader reader = { { 0 } };
-	int64_t sums[2] = { 0 };
-	unsigned keys = 0;
-
 	(void)state;
 	srand(20);
-	begin();
-	for (unsigned i = 0; i < 300000; i++) {
-		struct vhu_input_event events[8];
-		size_t n = make_packet(events);
-
-		for (size_t j = 0; j < n; j++) {
-			if (events[j].type == EV_REL)
-				sums[events[j].code] += events[j].value;
-			keys += events[j].type == EV_KEY;
-		}
-		if (n > 1)
-			put(events, n);
+	begin_model();
+	for (unsigned i = 0; i < STEPS; i++) {
 		/* It stands still for a while now and then. */
-		if (i % 75000 < 20000)
-			read_some(&reader, (unsigned)rand() % 12);
-		if (i % 10000 == 0)
-			vhu_input_outbox_resync(&outbox, &source);
-		if (i == 150000) {
-			assert_true(vhu_counter_get(&stats.overflows) > 0);
-			assert_true(vhu_counter_get(&stats.merged) > 0);
-		}
+		bool reads = i % 75000 < 20000;
+
+		put_any_packet();
+		if (reads)
+			read_some((unsigned)rand() % 12);
+		/* Each resync makes the next overflow later. */
+		if (rand() % (i % 75000 < 25000 ? 500 : 5000) == 0)
+			interrupt(reads ? (unsigned)rand() % N_HOW : UNPLUG);
+		if (model.stopped && rand() % 20 == 0)
+			go_on();
 	}
-	read_some(&reader, UINT32_MAX);
+	if (model.stopped)
+		go_on();
+	read_some(UINT32_MAX);
+	assert_true(vhu_counter_get(&stats.overflows) > 0);
+	assert_true(vhu_counter_get(&stats.merged) > 0);
+	assert_true(model.packets > 50 * model.ends);
 	assert_false(outbox.unfinished);
 	assert_memory_equal(&outbox.guest, &source, sizeof(source));
 	assert_memory_equal(&outbox.queued, &source, sizeof(source));
-	assert_int_equal(reader.sums[0], sums[0]);
-	assert_int_equal(reader.sums[1], sums[1]);
-	assert_true(reader.keys <= keys);
+	assert_memory_equal(&model.guest, &source, sizeof(source));
+	assert_memory_equal(model.guest_sums, model.sums, sizeof(model.sums));
 }
 
 /* Without an overflow each key that went down or up is there, in order. */
@@ -396,6 +544,7 @@ int main(void)
 		cmocka_unit_test(overflow_is_repaired),
 		cmocka_unit_test(half_a_packet_is_ended),
 		cmocka_unit_test(a_resync_waits_its_turn),
+		cmocka_unit_test(motion_stays_behind_a_resync),
 		cmocka_unit_test(a_replaced_contact_ends_first),
 		cmocka_unit_test(a_new_driver_has_seen_nothing),
 		cmocka_unit_test(whatever_happens),
