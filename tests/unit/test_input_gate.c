@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Grab, ungrab and hotkeys, on a source that does what it is told. */
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -418,6 +419,70 @@ static void test_every_hotkey(void **state)
 	vhu_loop_destroy(loop);
 }
 
+/* Devices with workers of their own: each presses the hotkey, comes and goes as it likes. */
+#define N_WORKERS 4
+#define N_ROUNDS 300
+
+struct hand {
+	struct scene scene;
+	struct vhu_loop *loop;
+	pthread_t thread;
+	pthread_barrier_t *calm;
+};
+
+static void *press_and_leave(void *data)
+{
+	struct hand *hand = data;
+
+	for (unsigned i = 0; i < N_ROUNDS; i++) {
+		vhu_input_gate_listen(&hand->scene.gate, true);
+		press_hotkey(&hand->scene, KEY_LEFTCTRL, KEY_RIGHTCTRL);
+		turn(hand->loop);
+		if (i % 3 == 0)
+			vhu_input_gate_listen(&hand->scene.gate, false);
+	}
+	vhu_input_gate_listen(&hand->scene.gate, true);
+	/* The last word is one hand's, and for all. */
+	if (pthread_barrier_wait(hand->calm) == PTHREAD_BARRIER_SERIAL_THREAD)
+		press_hotkey(&hand->scene, KEY_LEFTCTRL, KEY_RIGHTCTRL);
+	pthread_barrier_wait(hand->calm);
+	turn(hand->loop);
+	return NULL;
+}
+
+/* Whatever came between, in the end all are the guest's or all the host's. */
+static void test_toggle_across_workers(void **state)
+{
+	struct hand hands[N_WORKERS];
+	pthread_barrier_t calm;
+
+	(void)state;
+	pthread_barrier_init(&calm, NULL, N_WORKERS);
+	for (unsigned i = 0; i < N_WORKERS; i++) {
+		assert_int_equal(vhu_loop_new(&hands[i].loop), 0);
+		hands[i].calm = &calm;
+		begin(&hands[i].scene, VHU_INPUT_GRAB_TOGGLE, 0, hands[i].loop);
+	}
+	for (unsigned i = 0; i < N_WORKERS; i++)
+		assert_int_equal(pthread_create(&hands[i].thread, NULL, press_and_leave, &hands[i]),
+				 0);
+	for (unsigned i = 0; i < N_WORKERS; i++)
+		pthread_join(hands[i].thread, NULL);
+	for (unsigned i = 0; i < N_WORKERS; i++) {
+		assert_int_equal(hands[i].scene.fake.grabbed, hands[0].scene.fake.grabbed);
+		assert_int_equal(hands[i].scene.gate.open, hands[i].scene.fake.grabbed);
+		assert_false(vhu_input_state_any_key(&hands[i].scene.behind.state));
+	}
+	/* One more is for all; who leaves with it on its way is left alone. */
+	press_hotkey(&hands[0].scene, KEY_LEFTCTRL, KEY_RIGHTCTRL);
+	for (unsigned i = 0; i < N_WORKERS; i++) {
+		vhu_input_gate_listen(&hands[i].scene.gate, false);
+		vhu_loop_destroy(hands[i].loop);
+		assert_false(hands[i].scene.fake.grabbed);
+	}
+	pthread_barrier_destroy(&calm);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -432,6 +497,7 @@ int main(void)
 		cmocka_unit_test(test_a_contact_is_held),
 		cmocka_unit_test(test_a_tone_ends_with_its_guest),
 		cmocka_unit_test(test_every_hotkey),
+		cmocka_unit_test(test_toggle_across_workers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
