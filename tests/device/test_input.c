@@ -320,6 +320,52 @@ static void ask_config(struct stage *stage, struct virtio_input_config *config, 
 	assert_int_equal(config->subsel, subsel);
 }
 
+/* Any part of it is as it is in the whole, and there is nothing behind it. */
+static void read_in_parts(struct stage *stage, const struct virtio_input_config *whole)
+{
+	uint8_t bytes[sizeof(*whole) + 40] = { 0 }, part[sizeof(bytes)];
+
+	memcpy(bytes, whole, sizeof(*whole));
+	for (uint32_t at = 0; at < sizeof(bytes); at++) {
+		uint32_t size = 1 + at * 7 % (uint32_t)(sizeof(bytes) - at);
+
+		memset(part, 0xee, sizeof(part));
+		assert_int_equal(vhu_frontend_get_config(&stage->frontend, at, part, size), 0);
+		assert_memory_equal(part, bytes + at, size);
+	}
+}
+
+/* A driver's own accesses, byte by byte, in any order. */
+static void write_in_parts(struct stage *stage)
+{
+	const uint8_t name = VIRTIO_INPUT_CFG_ID_NAME, serial = VIRTIO_INPUT_CFG_ID_SERIAL;
+	const uint8_t both[] = { VIRTIO_INPUT_CFG_ABS_INFO, ABS_MT_SLOT };
+	const uint8_t one = 1, zero = 0;
+	struct vhu_frontend *frontend = &stage->frontend;
+	struct virtio_input_config config;
+
+	assert_int_equal(vhu_frontend_set_config(frontend, 0, 0, both, 2), 0);
+	get_config(stage, &config);
+	assert_int_equal(config.size, 20);
+	assert_int_equal(le32toh(config.u.abs.max), 15);
+	read_in_parts(stage, &config);
+	/* There is no name 47, nor 1. */
+	assert_int_equal(vhu_frontend_set_config(frontend, 0, 0, &name, 1), 0);
+	get_config(stage, &config);
+	assert_int_equal(config.size, 0);
+	assert_int_equal(vhu_frontend_set_config(frontend, 1, 0, &one, 1), 0);
+	get_config(stage, &config);
+	assert_int_equal(config.size, 0);
+	assert_int_equal(vhu_frontend_set_config(frontend, 1, 0, &zero, 1), 0);
+	get_config(stage, &config);
+	assert_int_equal(config.size, strlen("vhu keyboard mouse touch"));
+	read_in_parts(stage, &config);
+	assert_int_equal(vhu_frontend_set_config(frontend, 0, 0, &serial, 1), 0);
+	get_config(stage, &config);
+	assert_int_equal(config.size, 4);
+	read_in_parts(stage, &config);
+}
+
 static void config_space(void **state)
 {
 	struct stage *stage = *state;
@@ -341,6 +387,8 @@ static void config_space(void **state)
 		ask_config(stage, &config, VIRTIO_INPUT_CFG_EV_BITS, (uint8_t)i);
 		ask_config(stage, &config, VIRTIO_INPUT_CFG_ABS_INFO, (uint8_t)i);
 	}
+	write_in_parts(stage);
+	get_config(stage, &config);
 	/* A reset that the front-end's copy does not know of. */
 	ask_config(stage, &config, VIRTIO_INPUT_CFG_ID_NAME, 0);
 	assert_int_equal(vhu_frontend_tell(&stage->frontend, VHU_RESET_DEVICE), 0);
