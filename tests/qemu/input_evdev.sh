@@ -78,6 +78,13 @@ check_fails "the echo of a scan code is not written" grep "^written 4" /tmp/keyb
 read_do keyboard "send 17 1 0"
 check "and no longer" wait_for 20 grep "^led 1 0" /tmp/keyboard.do.out
 read_do keyboard "send 17 1 1"
+# --- sounds, and how fast keys repeat ---
+read_do keyboard "send 18 2 440"
+check "a tone sounds" wait_for 20 grep "^written 18 2 440" /tmp/keyboard.do.out
+read_do keyboard "send 18 2 0"
+check "and no longer" wait_for 20 grep "^written 18 2 0" /tmp/keyboard.do.out
+read_do keyboard "send 20 0 300"
+check "keys repeat later" wait_for 20 grep "^repeat 0 300" /tmp/keyboard.do.out
 # --- a key that is held ---
 device_do keyboard hold
 check_sees keyboard key 6
@@ -118,13 +125,17 @@ check_fails "and there were events dropped" cmp /tmp/keyboard.read.tally /tmp/ke
 device_do keyboard "play 961 1000"
 wait_for 10 agree_now keyboard
 check_equal "all up again" "$(downs keyboard key)" 0
+# --- and a guest that goes ---
+read_do keyboard "send 18 2 880"
+read_do keyboard "send 20 0 400"
+check "as the guest says" wait_for 20 grep "^repeat 0 400" /tmp/keyboard.do.out
+check "a tone sounds once more" grep "^written 18 2 880" /tmp/keyboard.do.out
+>/tmp/keyboard.do.out
 read_end keyboard
 serve_end keyboard
-last_light()
-{
-	[ "$(tail -n 1 /tmp/keyboard.do.out)" = "$1" ]
-}
-check "the lights are the host's again" wait_for 20 last_light "led 1 0"
+check "the lights are the host's again" wait_for 20 grep "^led 1 0" /tmp/keyboard.do.out
+check "silence" grep "^written 18 2 0" /tmp/keyboard.do.out
+check "keys repeat as before" wait_for 20 grep "^repeat 0 250" /tmp/keyboard.do.out
 
 # --- contacts, by the number of the device, which is another when it comes back ---
 node=$(node_of touch)
@@ -145,6 +156,24 @@ check "found again" wait_for 20 grep "plugged in again" /tmp/touch.log
 forget touch
 device_do touch "play $n 1000"
 check_agree touch "back by another number"
+read_end touch
+# --- a driver that gives no buffers, for more than is kept for it ---
+rss_of()
+{
+	awk '/^VmRSS/ { print $2 }' /proc/$serve_touch/status
+}
+read_start touch 64 0
+kill -STOP $read_touch
+before=$(rss_of)
+device_do touch "play 1203 1000"
+take_tally touch do
+check "no buffers: nothing grows" [ "$(rss_of)" -lt $((before + 1024)) ]
+kill -CONT $read_touch
+wait_for 20 agree_now touch
+check_equal "the same contacts are there" \
+	"$(grep ^now /tmp/touch.read.tally)" "$(grep ^now /tmp/touch.do.tally)"
+kill -USR1 $serve_touch
+check "and more had come than is kept" wait_for 10 grep '"overflows":[1-9]' /tmp/touch.log
 read_end touch
 serve_end touch
 device_remove other

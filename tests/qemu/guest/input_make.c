@@ -10,7 +10,7 @@
  *	forget		that it was
  *
  * At the end of input the device is unplugged. LEDs that are lit are told of: "led CODE VALUE";
- * other events that are written to it: "written TYPE CODE VALUE".
+ * other events that are written to it: "repeat CODE VALUE", "written TYPE CODE VALUE".
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -218,7 +218,8 @@ static const struct kind {
 } kinds[] = {
 	{ "keyboard", play_keyboard, hold_keys, 1, 0,
 	  { { EV_KEY, KEY_ESC, KEY_MICMUTE }, { EV_MSC, MSC_SCAN, MSC_SCAN },
-	    { EV_LED, LED_NUML, LED_SCROLLL }, { EV_REP, REP_DELAY, REP_PERIOD } } },
+	    { EV_LED, LED_NUML, LED_SCROLLL }, { EV_SND, SND_CLICK, SND_TONE },
+	    { EV_REP, REP_DELAY, REP_PERIOD } } },
 	{ "mouse", play_mouse, hold_button, 2, 0,
 	  { { EV_KEY, BTN_LEFT, BTN_EXTRA }, { EV_REL, REL_X, REL_Y },
 	    { EV_REL, REL_WHEEL, REL_WHEEL }, { EV_REL, REL_WHEEL_HI_RES, REL_WHEEL_HI_RES } } },
@@ -289,6 +290,7 @@ static void set_up_axis(unsigned code)
 static const unsigned long requests[EV_CNT] = {
 	[EV_KEY] = UI_SET_KEYBIT, [EV_REL] = UI_SET_RELBIT, [EV_ABS] = UI_SET_ABSBIT,
 	[EV_MSC] = UI_SET_MSCBIT, [EV_SW] = UI_SET_SWBIT,   [EV_LED] = UI_SET_LEDBIT,
+	[EV_SND] = UI_SET_SNDBIT,
 };
 
 static void set_up_codes(const struct codes *codes)
@@ -365,7 +367,9 @@ static void tell_leds(void)
 	while (read(fd, &event, sizeof(event)) == sizeof(event))
 		if (event.type == EV_LED)
 			printf("led %u %d\n", event.code, event.value);
-		else if (event.type != EV_SYN && event.type != EV_REP)
+		else if (event.type == EV_REP)
+			printf("repeat %u %d\n", event.code, event.value);
+		else if (event.type != EV_SYN)
 			printf("written %u %u %d\n", event.type, event.code, event.value);
 }
 
