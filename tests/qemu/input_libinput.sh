@@ -188,7 +188,7 @@ done
 serve_end seat
 last_led()
 {
-	tail -n 1 /tmp/keyboard.do.out
+	grep ^led /tmp/keyboard.do.out | tail -n 1
 }
 wait_for 10 [ "$(last_led)" = "led 1 0" ]
 check_equal "the light is the host's again" "$(last_led)" "led 1 0"
