@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
@@ -54,12 +55,18 @@ static struct wav_host *of(struct vhu_sound_host *host)
 
 static int probe_playback(const char *path, struct vhu_sound_caps *caps)
 {
-	cleanup_fd int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+	/* A pipe would be waited for until somebody reads it. */
+	cleanup_fd int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
 	uint16_t tag, bits;
+	struct stat st;
 
-	if (fd < 0) {
+	if (fd < 0 && errno != ENXIO) {
 		vhu_error("cannot write %s: %s", path, strerror(errno));
 		return -errno;
+	}
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		vhu_error("%s is not a regular file, as a WAV file has to be", path);
+		return -EINVAL;
 	}
 	for (unsigned i = 0; i < VHU_SOUND_N_FORMATS; i++)
 		if (vhu_wav_describe(i, &tag, &bits) == 0)
@@ -72,7 +79,7 @@ static int probe_playback(const char *path, struct vhu_sound_caps *caps)
 
 static int probe_capture(const char *path, struct vhu_sound_caps *caps)
 {
-	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct vhu_wav wav;
 
 	if (fd < 0) {
@@ -331,10 +338,13 @@ static void put(struct wav_host *wav_host, size_t n)
 		return;
 	if (wav_host->wav.data_bytes + n > VHU_WAV_DATA_MAX) {
 		fail(wav_host, "a WAV file cannot be longer than 4 GiB");
-	} else if (pwrite(wav_host->fd, wav_host->buffer, n, (off_t)at) != (ssize_t)n) {
-		fail(wav_host, errno ? strerror(errno) : "the disk is full");
 	} else {
-		wav_host->wav.data_bytes += n;
+		ssize_t written = pwrite(wav_host->fd, wav_host->buffer, n, (off_t)at);
+
+		if (written == (ssize_t)n)
+			wav_host->wav.data_bytes += n;
+		else
+			fail(wav_host, written < 0 ? strerror(errno) : "there is no more room");
 	}
 }
 

@@ -3,15 +3,19 @@
 /* WAV files: what is written is read again, and what is none is not taken for one. */
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/iov.h"
@@ -118,12 +122,72 @@ static void signed_bytes(void **state)
 	close(fd);
 }
 
+/* Told at the start, and without waiting for anyone at the other end. */
+static void not_a_file(void **state)
+{
+	char dir[] = "/tmp/vhu-wav-XXXXXX", fifo[64];
+	const char *const paths[] = { fifo, dir, "/dev/null" };
+	struct vhu_sound_caps caps;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(fifo, sizeof(fifo), "%s/fifo", dir);
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		for (unsigned capture = 0; capture < 2; capture++) {
+			const struct vhu_sound_stream_options options = {
+				.capture = capture, .host = "wav", .where = paths[i],
+			};
+
+			assert_true(vhu_sound_host_wav.probe(&options, &caps) < 0);
+		}
+	unlink(fifo);
+	rmdir(dir);
+}
+
+/* As a full disk: the guest plays on, and the file is right as far as it goes. */
+static void no_room(void **state)
+{
+	const struct vhu_sound_params params = { .format = VIRTIO_SND_PCM_FMT_S16,
+						 .rate_hz = 48000, .channels = 2,
+						 .frame_bytes = 4 };
+	char path[] = "/tmp/vhu-wav-XXXXXX", frames[4096] = { 1 };
+	const struct vhu_sound_stream_options options = { .host = "wav", .where = path };
+	struct rlimit before, limit;
+	struct vhu_sound_host *host;
+	struct vhu_wav wav;
+	int fd = mkstemp(path);
+
+	(void)state;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_int_equal(vhu_sound_host_wav.open(&options, &params, &host), 0);
+	limit = (struct rlimit){ VHU_WAV_HEADER_BYTES + 2 * sizeof(frames) + 8, before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	for (unsigned i = 0; i < 5; i++) {
+		const struct iovec iov = { frames, sizeof(frames) };
+		struct vhu_iov_cursor from;
+
+		vhu_iov_cursor_init(&from, &iov, 1);
+		assert_int_equal(vhu_sound_host_wav.write(host, &from, sizeof(frames) / 4),
+				 sizeof(frames) / 4);
+	}
+	vhu_sound_host_wav.close(host);
+	setrlimit(RLIMIT_FSIZE, &before);
+	assert_int_equal(vhu_wav_read(fd, &wav), 0);
+	assert_int_equal(wav.data_bytes, 2 * sizeof(frames));
+	close(fd);
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(round_trips),
 		cmocka_unit_test(not_one),
 		cmocka_unit_test(signed_bytes),
+		cmocka_unit_test(not_a_file),
+		cmocka_unit_test(no_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
