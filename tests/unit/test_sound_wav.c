@@ -152,13 +152,15 @@ static void no_room(void **state)
 						 .rate_hz = 48000, .channels = 2,
 						 .frame_bytes = 4 };
 	char path[] = "/tmp/vhu-wav-XXXXXX", frames[4096] = { 1 };
-	const struct vhu_sound_stream_options options = { .host = "wav", .where = path };
+	/* A recording is known by its stream's options. */
+	static struct vhu_sound_stream_options options = { .host = "wav" };
 	struct rlimit before, limit;
 	struct vhu_sound_host *host;
 	struct vhu_wav wav;
 	int fd = mkstemp(path);
 
 	(void)state;
+	options.where = path;
 	signal(SIGXFSZ, SIG_IGN);
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
 	assert_int_equal(vhu_sound_host_wav.open(&options, &params, &host), 0);
