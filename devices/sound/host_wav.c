@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,9 +25,11 @@
 #define BUFFER_BYTES 16384
 #define FILES_MAX 10000
 
+struct recording;
+
 struct wav_host {
 	struct vhu_sound_host host;
-	const char *path;
+	struct recording *recording; /* of playback */
 	struct vhu_wav wav;
 	int fd;
 	bool failed;	   /* said */
@@ -40,6 +43,7 @@ struct recording {
 	const struct vhu_sound_stream_options *options;
 	char *path;
 	struct vhu_wav wav;
+	struct vhu_log_limit log_limit;
 	struct recording *next;
 };
 
@@ -142,6 +146,7 @@ static int begin_next(const char *first, char **ret_path)
 			return -ENOMEM;
 		fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 		if (fd >= 0) {
+			flock(fd, LOCK_EX | LOCK_NB);
 			*ret_path = path;
 			return fd;
 		}
@@ -152,17 +157,41 @@ static int begin_next(const char *first, char **ret_path)
 	return -EEXIST;
 }
 
-static int begin_first(const struct vhu_sound_stream_options *options, char **ret_path)
+/* Of nobody else, in this process or another one, under whatever name. */
+static int open_alone(const char *path)
 {
-	char *path = strdup(options->where);
-	int fd = path ? open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666) : -1;
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
 
-	if (fd < 0) {
-		free(path);
-		return -errno;
-	}
-	*ret_path = path;
-	return fd;
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return fd < 0 ? -errno : fd;
+	close(fd);
+	return -EBUSY;
+}
+
+static int begin_first(const char *first, char **ret_path)
+{
+	int fd = open_alone(first), r;
+
+	if (fd < 0)
+		return fd;
+	*ret_path = strdup(first);
+	if (*ret_path && ftruncate(fd, 0) == 0)
+		return fd;
+	r = -errno;
+	free(*ret_path);
+	close(fd);
+	return r;
+}
+
+/* Whole frames that are still there, if somebody has taken the file away or cut it off. */
+static uint64_t what_is_left(int fd, const struct vhu_wav *wav)
+{
+	uint64_t frame_bytes = (uint64_t)wav->channels * wav->bits / 8, bytes = 0;
+	struct stat st;
+
+	if (fstat(fd, &st) == 0 && (uint64_t)st.st_size > wav->data_offset)
+		bytes = min_u64((uint64_t)st.st_size - wav->data_offset, wav->data_bytes);
+	return bytes - bytes % frame_bytes;
 }
 
 static bool same_kind(const struct vhu_wav *a, const struct vhu_wav *b)
@@ -180,14 +209,14 @@ static int open_recording(const struct vhu_sound_stream_options *options, struct
 	int fd;
 
 	if (recording && same_kind(&recording->wav, wav)) {
-		fd = open(recording->path, O_RDWR | O_CLOEXEC);
+		fd = open_alone(recording->path);
 		if (fd < 0)
-			return -errno;
-		wav->data_bytes = recording->wav.data_bytes;
+			return fd;
+		wav->data_bytes = what_is_left(fd, &recording->wav);
 		*ret_recording = recording;
 		return fd;
 	}
-	fd = recording ? begin_next(options->where, &path) : begin_first(options, &path);
+	fd = recording ? begin_next(options->where, &path) : begin_first(options->where, &path);
 	if (fd < 0)
 		return fd;
 	if (!recording) {
@@ -221,22 +250,27 @@ static int open_playback(struct wav_host *wav_host, const struct vhu_sound_strea
 	pthread_mutex_lock(&recordings_mutex);
 	wav_host->fd = open_recording(options, &wav_host->wav, &recording);
 	if (wav_host->fd >= 0)
-		wav_host->path = recording->path;
+		wav_host->recording = recording;
 	pthread_mutex_unlock(&recordings_mutex);
 	return wav_host->fd < 0 ? wav_host->fd : 0;
 }
 
 static int open_capture(struct wav_host *wav_host, const char *path)
 {
+	const struct vhu_sound_params *params = &wav_host->host.params;
+	struct vhu_wav *wav = &wav_host->wav;
 	int r;
 
 	wav_host->fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (wav_host->fd < 0)
 		return -errno;
-	wav_host->path = path;
-	r = vhu_wav_read(wav_host->fd, &wav_host->wav);
+	r = vhu_wav_read(wav_host->fd, wav);
+	/* It may be another one by now than the guest was told of. */
+	if (r == 0 && (vhu_wav_format(wav) != (int)params->format ||
+		       wav->channels != params->channels || wav->rate_hz != params->rate_hz))
+		r = -EINVAL;
 	/* Of one that was cut off in a frame. */
-	wav_host->wav.data_bytes -= wav_host->wav.data_bytes % wav_host->host.params.frame_bytes;
+	wav->data_bytes -= wav->data_bytes % params->frame_bytes;
 	return r;
 }
 
@@ -258,16 +292,13 @@ static void tell(struct wav_host *wav_host)
 static void close_host(struct vhu_sound_host *host)
 {
 	struct wav_host *wav_host = of(host);
-	struct recording *recording;
 
 	if (wav_host->fd >= 0 && host->ops->write && wav_host->wav.data_offset &&
 	    wav_host->told != wav_host->wav.data_bytes)
 		tell(wav_host);
-	pthread_mutex_lock(&recordings_mutex);
-	for (recording = recordings; recording; recording = recording->next)
-		if (recording->path == wav_host->path)
-			recording->wav.data_bytes = wav_host->wav.data_bytes;
-	pthread_mutex_unlock(&recordings_mutex);
+	/* A stream opens and closes one after the other. */
+	if (wav_host->recording)
+		wav_host->recording->wav.data_bytes = wav_host->wav.data_bytes;
 	if (wav_host->fd >= 0)
 		close(wav_host->fd);
 	free(wav_host);
@@ -326,7 +357,11 @@ static size_t convert(unsigned format, uint8_t *bytes, size_t n)
 
 static void fail(struct wav_host *wav_host, const char *why)
 {
-	vhu_error("%s: %s; what follows is not written", wav_host->path, why);
+	struct recording *recording = wav_host->recording;
+
+	/* A driver can have it opened as often as it likes. */
+	vhu_log_limited(&recording->log_limit, VHU_LOG_ERROR,
+			"%s: %s; what follows is not written", recording->path, why);
 	wav_host->failed = true;
 }
 
@@ -380,6 +415,8 @@ static int64_t read_frames(struct vhu_sound_host *host, struct vhu_iov_cursor *t
 				  min_u64(min_u64(left, BUFFER_BYTES), there),
 				  (off_t)(wav_host->wav.data_offset + wav_host->position));
 
+		/* Whole frames, also of a file that was cut off meanwhile. */
+		n -= n > 0 ? n % host->params.frame_bytes : 0;
 		if (n <= 0)
 			break;
 		vhu_iov_write(to, wav_host->buffer, (size_t)n);

@@ -120,7 +120,7 @@ static int64_t begin(struct vhu_sound_stream *s)
 	if (r < 0)
 		return r;
 	s->running = true;
-	s->begun_ns = s->position_ns = vhu_now_ns();
+	s->begun_ns = s->position_ns = s->looked_ns = vhu_now_ns();
 	s->position = 0;
 	return 0;
 }
@@ -158,7 +158,8 @@ void vhu_sound_stream_rehost(struct vhu_sound_stream *s)
 {
 	int64_t fill = s->running && !vhu_sound_is_capture(s) ? s->moved - passed(s) : 0;
 
-	if (!has_clock(s))
+	/* One with a ring has to be started, whoever paces it. */
+	if (!s->port.host->ops->fill)
 		return;
 	s->running = false;
 	s->fill = 0;
@@ -235,10 +236,12 @@ static void look(struct vhu_sound_stream *s)
 {
 	int64_t fill = s->running ? vhu_sound_stream_fill(s) : 0;
 
-	if (fill < 0)
+	if (fill < 0) {
 		take_error(s, fill);
-	else
-		s->fill = fill;
+		return;
+	}
+	s->fill = fill;
+	s->looked_ns = vhu_now_ns();
 }
 
 /* Until there is room for the first message, or nothing is left to be heard. */
@@ -276,9 +279,12 @@ static void pump_playback(struct vhu_sound_stream *s)
 
 void vhu_sound_stream_finish_messages(struct vhu_sound_stream *s)
 {
+	/* A driver may have queued gigabytes, and the front-end waits. */
+	int64_t room = (int64_t)max_u64(s->params.buffer_frames, s->params.rate_hz), n = 1;
+
 	if (s->state == VHU_SOUND_STARTED && !vhu_sound_is_capture(s))
-		while (s->head && feed(s, INT64_MAX) > 0)
-			;
+		for (; s->head && room > 0 && n > 0; room -= n)
+			n = feed(s, room);
 	s->excused = true;
 	vhu_sound_stream_flush(s);
 }
@@ -338,6 +344,7 @@ static void look_capture(struct vhu_sound_stream *s)
 		}
 		if (fill >= 0) {
 			s->fill = drop_old(s, fill);
+			s->looked_ns = vhu_now_ns();
 			return;
 		}
 		take_error(s, fill);

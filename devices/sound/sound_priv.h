@@ -42,7 +42,7 @@ struct vhu_sound_element_place {
 /* Messages of a transfer queue, by the slot of their chains. */
 struct vhu_sound_transfers {
 	struct vhu_sound_message messages[VHU_SOUND_QUEUE_MAX];
-	uint64_t turns; /* messages popped so far */
+	uint64_t turns; /* chains popped so far */
 	struct vhu_log_limit log_limit;
 };
 

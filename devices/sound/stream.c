@@ -86,13 +86,16 @@ void vhu_sound_stream_complete(struct vhu_sound_stream *s, int64_t delay)
 
 void vhu_sound_stream_flush(struct vhu_sound_stream *s)
 {
+	/* A driver may have queued gigabytes: no more than its buffer is made silent. */
+	uint64_t room = vhu_sound_is_capture(s) ? s->params.buffer_frames : 0;
 	struct vhu_sound_message *message;
 
 	while ((message = s->head)) {
+		uint64_t n = min_u64(message->left, room);
+
 		vhu_counter_add(&s->stats.unplayed, message->left);
-		if (vhu_sound_is_capture(s))
-			vhu_sound_silence(s->params.format, &message->data,
-					  (size_t)message->left * s->params.channels);
+		vhu_sound_silence(s->params.format, &message->data, n * s->params.channels);
+		room -= n;
 		vhu_sound_stream_complete(s, 0);
 	}
 }
@@ -122,9 +125,9 @@ void vhu_sound_stream_lose(struct vhu_sound_stream *s)
 			"%s: it has gone; the guest plays on, and it may come back", s->label);
 	vhu_counter_add(&s->stats.losses, 1);
 	s->lost = true;
-	/* Goes on from where it is, by the clock. */
-	s->begun_ns = vhu_now_ns();
-	s->moved = vhu_sound_is_capture(s) ? 0 : s->fill;
+	/* Goes on by the clock, from where it was seen last. */
+	s->begun_ns = s->looked_ns;
+	s->moved = vhu_sound_is_capture(s) ? -s->fill : s->fill;
 	vhu_sound_port_close(&s->port);
 	vhu_source_set_timer(s->retry_timer, RETRY_NS);
 	s->sink->present(s->sink, s, false);
@@ -143,7 +146,8 @@ static const char *explain(int r)
 {
 	switch (-r) {
 	case EBUSY:
-		return "another program has it (try a PCM that mixes, as default or dmix)";
+		return "another stream or program has it (try a PCM that mixes, as default or "
+		       "dmix, or a file of its own)";
 	case ENODEV:
 	case ENOENT:
 		return "it is not there any more (--list shows what is)";
@@ -159,11 +163,15 @@ static void answer_prepare(struct vhu_sound_stream *s, int r)
 {
 	s->opening = false;
 	vhu_source_set_timer(s->answer_timer, 0);
-	if (r == 0)
+	if (r == 0) {
 		s->state = VHU_SOUND_PREPARED;
-	else
+	} else {
 		vhu_log_limited(&s->log_limit, VHU_LOG_WARNING, "%s: cannot open it: %s", s->label,
 				explain(r));
+		/* It was prepared before and still is, though without a host. */
+		s->lost = vhu_sound_stream_takes(s);
+		vhu_source_set_timer(s->retry_timer, s->lost ? RETRY_NS : 0);
+	}
 	s->sink->prepared(s->sink, s, r < 0 ? VIRTIO_SND_S_IO_ERR : VIRTIO_SND_S_OK);
 }
 
@@ -209,13 +217,14 @@ static void on_late(void *data, uint32_t events)
 static void play_tail(struct vhu_sound_stream *s)
 {
 	int64_t fill = s->running ? vhu_sound_stream_fill(s) : 0;
+	uint64_t now_ns = vhu_now_ns();
 
-	if (fill <= 0 || vhu_now_ns() >= s->tail_until_ns) {
+	if (fill <= 0 || now_ns >= s->tail_until_ns) {
 		close_host(s);
 		return;
 	}
 	vhu_source_set_timer(s->timer, min_u64(vhu_sound_ns_of(fill, s->params.rate_hz) + 1,
-					       s->tail_until_ns - vhu_now_ns()));
+					       s->tail_until_ns - now_ns));
 }
 
 static void on_timer(void *data, uint32_t events)

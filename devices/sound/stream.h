@@ -83,7 +83,8 @@ struct vhu_sound_stream {
 	bool excused;	/* the ring may have run out meanwhile: that is no xrun */
 	uint64_t begun_ns; /* since it runs */
 	int64_t moved;	   /* frames, written or read since then */
-	int64_t fill;	   /* when last looked at */
+	int64_t fill;	   /* when last looked at, and what was moved since */
+	uint64_t looked_ns;
 	int64_t position;  /* of the host's device, and since when it is there */
 	uint64_t position_ns;
 	uint64_t tail_until_ns; /* what is left may play until then; 0: nothing plays on */

@@ -81,6 +81,8 @@ static void take_message(struct vhu_sound *sound, struct vhu_vring *vring,
 	struct vhu_iov_cursor reader;
 	struct vhu_sound_stream *stream =
 		stream_of(sound, chain, transfers == &sound->rx, &reader);
+	/* Also of what goes back at once: nothing before it can be given back to the ring then. */
+	uint64_t turn = ++transfers->turns;
 	size_t bytes = 0;
 	uint32_t status = stream ? check(stream, chain, &bytes) : VIRTIO_SND_S_BAD_MSG;
 
@@ -97,7 +99,7 @@ static void take_message(struct vhu_sound *sound, struct vhu_vring *vring,
 	*message = (struct vhu_sound_message){
 		.chain = chain,
 		.data = reader,
-		.turn = ++transfers->turns,
+		.turn = turn,
 	};
 	if (vhu_sound_is_capture(stream))
 		vhu_chain_writer(chain, &message->data);

@@ -461,6 +461,20 @@ static void a_reset_forgets(void **state)
 	}
 }
 
+static void statistics_at_the_end(void **state)
+{
+	struct studio *studio = *state;
+	static const char *const args[] = { "--playback", "null", "--stats", NULL };
+	char *said;
+
+	studio_start(studio, args);
+	studio_connect(studio, 0);
+	assert_int_equal(program_end(&studio->program), 0);
+	said = program_said(&studio->program);
+	assert_non_null(strstr(said, "{\"requests\": 0, \"bad_requests\": 0, \"streams\": [{"));
+	free(said);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -477,6 +491,7 @@ int main(int argc, char **argv)
 		STUDIO_TEST(commands_in_each_state),
 		STUDIO_TEST(malformed_messages),
 		STUDIO_TEST(a_reset_forgets),
+		STUDIO_TEST(statistics_at_the_end),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -122,6 +124,151 @@ static void signed_bytes(void **state)
 	close(fd);
 }
 
+static int open_changed(const char *path, const struct vhu_wav *now)
+{
+	const struct vhu_sound_stream_options options = { true, .host = "wav", .where = path };
+	const struct vhu_sound_params params = {
+		.format = VIRTIO_SND_PCM_FMT_S16, .rate_hz = 8000, .channels = 2, .frame_bytes = 4,
+	};
+	uint8_t bytes[VHU_WAV_HEADER_BYTES + 40] = { 0 };
+	struct vhu_sound_host *host;
+	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC), r;
+
+	vhu_wav_header(now, bytes);
+	assert_int_equal(write(fd, bytes, sizeof(bytes)), sizeof(bytes));
+	close(fd);
+	r = vhu_sound_host_wav.open(&options, &params, &host);
+	if (r == 0)
+		host->ops->close(host);
+	return r;
+}
+
+/* The guest was told of another one when the program began. */
+static void changed_meanwhile(void **state)
+{
+	static const struct vhu_wav others[] = {
+		{ 1, 2, 24, 8000, 0, 40 }, { 1, 1, 16, 8000, 0, 40 }, { 1, 2, 16, 44100, 0, 40 },
+	};
+	const struct vhu_wav same = { 1, 2, 16, 8000, 0, 40 };
+	char path[] = "/tmp/vhu-wav.XXXXXX";
+
+	(void)state;
+	close(mkstemp(path));
+	assert_int_equal(open_changed(path, &same), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		assert_int_equal(open_changed(path, &others[i]), -EINVAL);
+	unlink(path);
+}
+
+/* In a frame, while it is read: silence from that frame on, and all of it. */
+static void cut_off_meanwhile(void **state)
+{
+	char path[] = "/tmp/vhu-wav.XXXXXX";
+	const struct vhu_sound_stream_options options = { true, .host = "wav", .where = path };
+	const struct vhu_sound_params params = {
+		.format = VIRTIO_SND_PCM_FMT_S16, .rate_hz = 8000, .channels = 2, .frame_bytes = 4,
+	};
+	const struct vhu_wav wav = { 1, 2, 16, 8000, 0, 40 };
+	uint8_t bytes[VHU_WAV_HEADER_BYTES + 40], got[40], expected[40] = { 0 };
+	struct iovec iov = { got, sizeof(got) };
+	struct vhu_sound_host *host;
+	struct vhu_iov_cursor to;
+	int fd = mkstemp(path);
+
+	(void)state;
+	memset(bytes, 0x11, sizeof(bytes));
+	memset(got, 0xee, sizeof(got));
+	memset(expected, 0x11, 20);
+	vhu_wav_header(&wav, bytes);
+	assert_int_equal(write(fd, bytes, sizeof(bytes)), sizeof(bytes));
+	assert_int_equal(vhu_sound_host_wav.open(&options, &params, &host), 0);
+	assert_int_equal(ftruncate(fd, VHU_WAV_HEADER_BYTES + 23), 0);
+	vhu_iov_cursor_init(&to, &iov, 1);
+	assert_int_equal(host->ops->read(host, &to, 10), 10);
+	assert_memory_equal(got, expected, sizeof(got));
+	host->ops->close(host);
+	unlink(path);
+	close(fd);
+}
+
+static struct vhu_sound_host *open_recording(const struct vhu_sound_stream_options *options)
+{
+	const struct vhu_sound_params params = {
+		.format = VIRTIO_SND_PCM_FMT_S16, .rate_hz = 8000, .channels = 2, .frame_bytes = 4,
+	};
+	struct vhu_sound_host *host = NULL;
+
+	if (vhu_sound_host_wav.open(options, &params, &host) < 0)
+		assert_null(host);
+	return host;
+}
+
+static void record(const struct vhu_sound_stream_options *options, uint8_t value, unsigned n_frames)
+{
+	struct vhu_sound_host *host = open_recording(options);
+	uint8_t frames[400];
+	struct iovec iov = { frames, sizeof(frames) };
+	struct vhu_iov_cursor from;
+
+	assert_non_null(host);
+	memset(frames, value, sizeof(frames));
+	vhu_iov_cursor_init(&from, &iov, 1);
+	assert_int_equal(host->ops->write(host, &from, n_frames), n_frames);
+	host->ops->close(host);
+}
+
+/* By its owner, between one sound and the next. */
+static void taken_away_meanwhile(void **state)
+{
+	static char path[] = "/tmp/vhu-wav.XXXXXX";
+	static struct vhu_sound_stream_options options = { .host = "wav", .where = path };
+	uint8_t bytes[4];
+	struct vhu_wav wav;
+	int fd;
+
+	(void)state;
+	close(mkstemp(path));
+	record(&options, 0x11, 100);
+	unlink(path);
+	record(&options, 0x22, 10);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_int_equal(vhu_wav_read(fd, &wav), 0);
+	assert_int_equal(wav.data_bytes, 40);
+	/* Cut off in a frame. */
+	assert_int_equal(ftruncate(fd, VHU_WAV_HEADER_BYTES + 23), 0);
+	record(&options, 0x33, 10);
+	assert_int_equal(vhu_wav_read(fd, &wav), 0);
+	assert_int_equal(wav.data_bytes, 60);
+	assert_int_equal(pread(fd, bytes, 4, VHU_WAV_HEADER_BYTES + 18), 4);
+	assert_memory_equal(bytes, "\x22\x22\x33\x33", 4);
+	close(fd);
+	unlink(path);
+}
+
+/* Whatever its name: a recording is one stream's. */
+static void written_by_another(void **state)
+{
+	static char path[] = "/tmp/vhu-wav.XXXXXX", other[sizeof(path) + 2];
+	static struct vhu_sound_stream_options options[] = {
+		{ .host = "wav", .where = path }, { .host = "wav", .where = other },
+	};
+	struct vhu_sound_host *host;
+	struct stat before, after;
+
+	(void)state;
+	close(mkstemp(path));
+	snprintf(other, sizeof(other), "/tmp/./%s", path + strlen("/tmp/"));
+	record(&options[0], 0x11, 100);
+	host = open_recording(&options[0]);
+	assert_non_null(host);
+	assert_int_equal(stat(path, &before), 0);
+	assert_null(open_recording(&options[1]));
+	assert_int_equal(stat(path, &after), 0);
+	assert_int_equal(after.st_size, before.st_size);
+	host->ops->close(host);
+	unlink(path);
+}
+
 /* Told at the start, and without waiting for anyone at the other end. */
 static void not_a_file(void **state)
 {
@@ -188,6 +335,10 @@ int main(void)
 		cmocka_unit_test(round_trips),
 		cmocka_unit_test(not_one),
 		cmocka_unit_test(signed_bytes),
+		cmocka_unit_test(changed_meanwhile),
+		cmocka_unit_test(cut_off_meanwhile),
+		cmocka_unit_test(taken_away_meanwhile),
+		cmocka_unit_test(written_by_another),
 		cmocka_unit_test(not_a_file),
 		cmocka_unit_test(no_room),
 	};
