@@ -248,6 +248,34 @@ uint32_t studio_pcm(struct studio *studio, uint32_t code, uint32_t stream)
 	return studio_request(studio, &request, sizeof(request), 0);
 }
 
+uint32_t studio_control(struct studio *studio, uint32_t code, uint32_t id, size_t room)
+{
+	const struct virtio_snd_ctl_hdr request = { { htole32(code) }, htole32(id) };
+
+	return studio_request(studio, &request, sizeof(request), room);
+}
+
+uint32_t studio_control_set(struct studio *studio, uint32_t id, uint32_t value, size_t bytes)
+{
+	struct {
+		struct virtio_snd_ctl_hdr hdr;
+		struct virtio_snd_ctl_value value;
+	} request = { .hdr = { { htole32(VIRTIO_SND_R_CTL_WRITE) }, htole32(id) } };
+
+	request.value.value.integer[0] = htole32(value);
+	return studio_request(studio, &request, sizeof(request.hdr) + bytes, 0);
+}
+
+uint32_t studio_control_get(struct studio *studio, uint32_t id)
+{
+	uint32_t value;
+
+	studio_expect_ok(studio_control(studio, VIRTIO_SND_R_CTL_READ, id,
+					sizeof(struct virtio_snd_ctl_value)));
+	memcpy(&value, studio_payload(studio), sizeof(value));
+	return le32toh(value);
+}
+
 struct virtio_snd_pcm_set_params studio_params(uint32_t stream, uint32_t period_frames,
 					       uint32_t periods)
 {

@@ -70,6 +70,11 @@ const void *studio_payload(const struct studio *studio);
 uint32_t studio_query(struct studio *studio, uint32_t code, uint32_t start, uint32_t count,
 		      uint32_t size, size_t room);
 uint32_t studio_pcm(struct studio *studio, uint32_t code, uint32_t stream);
+/* CTL_INFO and the like: nothing but the header, and so much room. */
+uint32_t studio_control(struct studio *studio, uint32_t code, uint32_t id, size_t room);
+/* The first value of a control; bytes of it and those behind it are sent. */
+uint32_t studio_control_set(struct studio *studio, uint32_t id, uint32_t value, size_t bytes);
+uint32_t studio_control_get(struct studio *studio, uint32_t id);
 /* s16, 48 kHz, stereo: periods of so many frames, a buffer of periods. */
 struct virtio_snd_pcm_set_params studio_params(uint32_t stream, uint32_t period_frames,
 					       uint32_t periods);

@@ -19,34 +19,6 @@
 #define VOLUME(stream) (2u * (stream))
 #define SWITCH(stream) (2u * (stream) + 1)
 
-static uint32_t ask(struct studio *studio, uint32_t code, uint32_t id, size_t room)
-{
-	const struct virtio_snd_ctl_hdr request = { { htole32(code) }, htole32(id) };
-
-	return studio_request(studio, &request, sizeof(request), room);
-}
-
-static uint32_t set(struct studio *studio, uint32_t id, uint32_t value, size_t bytes)
-{
-	struct {
-		struct virtio_snd_ctl_hdr hdr;
-		struct virtio_snd_ctl_value value;
-	} request = { .hdr = { { htole32(VIRTIO_SND_R_CTL_WRITE) }, htole32(id) } };
-
-	request.value.value.integer[0] = htole32(value);
-	return studio_request(studio, &request, sizeof(request.hdr) + bytes, 0);
-}
-
-static uint32_t get(struct studio *studio, uint32_t id)
-{
-	uint32_t value;
-
-	studio_expect_ok(
-		ask(studio, VIRTIO_SND_R_CTL_READ, id, sizeof(struct virtio_snd_ctl_value)));
-	memcpy(&value, studio_payload(studio), sizeof(value));
-	return le32toh(value);
-}
-
 static void descriptions(void **state)
 {
 	struct studio *studio = *state;
@@ -75,7 +47,7 @@ static void descriptions(void **state)
 		assert_int_equal(le32toh(info[i].access), is_switch ? 3 : 0x13);
 		assert_int_equal(le32toh(info[i].value.integer.min), 0);
 		assert_int_equal(le32toh(info[i].value.integer.max), is_switch ? 1 : 100);
-		assert_int_equal(get(studio, i), is_switch ? 1 : 100);
+		assert_int_equal(studio_control_get(studio, i), is_switch ? 1 : 100);
 	}
 }
 
@@ -103,15 +75,15 @@ static void writes(void **state)
 
 	studio_begin(studio);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		assert_int_equal(set(studio, cases[i].id, cases[i].value, cases[i].bytes),
-				 cases[i].status);
-	assert_int_equal(get(studio, VOLUME(TO_NULL)), 37);
-	assert_int_equal(get(studio, SWITCH(TO_NULL)), 0);
-	assert_int_equal(get(studio, VOLUME(TO_WAV)), 100);
+		assert_int_equal(studio_control_set(studio, cases[i].id, cases[i].value,
+						    cases[i].bytes), cases[i].status);
+	assert_int_equal(studio_control_get(studio, VOLUME(TO_NULL)), 37);
+	assert_int_equal(studio_control_get(studio, SWITCH(TO_NULL)), 0);
+	assert_int_equal(studio_control_get(studio, VOLUME(TO_WAV)), 100);
 	/* The next driver finds them as new. */
 	studio_connect(studio, 0);
-	assert_int_equal(get(studio, VOLUME(TO_NULL)), 100);
-	assert_int_equal(get(studio, SWITCH(TO_NULL)), 1);
+	assert_int_equal(studio_control_get(studio, VOLUME(TO_NULL)), 100);
+	assert_int_equal(studio_control_get(studio, SWITCH(TO_NULL)), 1);
 }
 
 static void refusals(void **state)
@@ -135,7 +107,7 @@ static void refusals(void **state)
 
 	studio_begin(studio);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		assert_int_equal(ask(studio, cases[i].code, cases[i].id, cases[i].room),
+		assert_int_equal(studio_control(studio, cases[i].code, cases[i].id, cases[i].room),
 				 cases[i].status);
 	assert_int_equal(studio_query(studio, VIRTIO_SND_R_CTL_INFO, 0, N_CONTROLS + 1, 4, 4096),
 			 BAD);
@@ -149,11 +121,11 @@ static void scales(void **state)
 	uint32_t words[4];
 
 	studio_begin(studio);
-	studio_expect_ok(ask(studio, VIRTIO_SND_R_CTL_TLV_READ, VOLUME(TO_WAV), 16));
+	studio_expect_ok(studio_control(studio, VIRTIO_SND_R_CTL_TLV_READ, VOLUME(TO_WAV), 16));
 	memcpy(words, studio_payload(studio), sizeof(words));
 	for (unsigned i = 0; i < 4; i++)
 		assert_int_equal(le32toh(words[i]), scale[i]);
-	studio_expect_ok(ask(studio, VIRTIO_SND_R_CTL_TLV_READ, VOLUME(TO_WAV), 8));
+	studio_expect_ok(studio_control(studio, VIRTIO_SND_R_CTL_TLV_READ, VOLUME(TO_WAV), 8));
 }
 
 /* A driver that has not taken the feature knows of none. */
@@ -165,8 +137,8 @@ static void not_negotiated(void **state)
 	studio->refused = 1ull << VIRTIO_SND_F_CTLS;
 	studio_connect(studio, 0);
 	assert_int_equal(studio_query(studio, VIRTIO_SND_R_CTL_INFO, 0, 1, 96, 96), NOT_SUPP);
-	assert_int_equal(ask(studio, VIRTIO_SND_R_CTL_READ, 0, 512), NOT_SUPP);
-	assert_int_equal(set(studio, 0, 0, 512), NOT_SUPP);
+	assert_int_equal(studio_control(studio, VIRTIO_SND_R_CTL_READ, 0, 512), NOT_SUPP);
+	assert_int_equal(studio_control_set(studio, 0, 0, 512), NOT_SUPP);
 }
 
 /* A period each: as it is, 6 dB less, silent, as it is again. */
@@ -187,8 +159,8 @@ static void what_is_heard(void **state)
 	studio_prepare(studio, TO_WAV, PERIOD, 0);
 	studio_expect_ok(studio_pcm(studio, VIRTIO_SND_R_PCM_START, TO_WAV));
 	for (unsigned i = 0; i < ARRAY_SIZE(parts); i++) {
-		studio_expect_ok(set(studio, VOLUME(TO_WAV), parts[i].volume, 512));
-		studio_expect_ok(set(studio, SWITCH(TO_WAV), parts[i].on, 512));
+		studio_expect_ok(studio_control_set(studio, VOLUME(TO_WAV), parts[i].volume, 512));
+		studio_expect_ok(studio_control_set(studio, SWITCH(TO_WAV), parts[i].on, 512));
 		studio_queue(studio, TO_WAV, i, i * 5 * PERIOD, 4 * PERIOD);
 		studio_kick(studio);
 		studio_wait(studio, false);
@@ -222,7 +194,7 @@ static void what_is_recorded(void **state)
 	studio_kick(studio);
 	studio_expect_ok(studio_pcm(studio, VIRTIO_SND_R_PCM_START, FROM_WAV));
 	assert_int_equal(studio_wait(studio, true), 0);
-	studio_expect_ok(set(studio, SWITCH(FROM_WAV), 0, 512));
+	studio_expect_ok(studio_control_set(studio, SWITCH(FROM_WAV), 0, 512));
 	studio_queue(studio, FROM_WAV, 1, 0, 4 * PERIOD);
 	studio_kick(studio);
 	assert_int_equal(studio_wait(studio, true), 1);

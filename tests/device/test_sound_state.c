@@ -10,27 +10,9 @@
 #define PERIOD 480
 #define VOLUME (2 * TO_NULL) /* of that stream */
 
-static uint32_t control(struct studio *studio, uint32_t code, uint32_t id, uint32_t value)
-{
-	struct {
-		struct virtio_snd_ctl_hdr hdr;
-		struct virtio_snd_ctl_value value;
-	} request = { .hdr = { { htole32(code) }, htole32(id) } };
-
-	request.value.value.integer[0] = htole32(value);
-	return studio_request(studio, &request,
-			      code == VIRTIO_SND_R_CTL_WRITE ? sizeof(request) :
-							       sizeof(request.hdr),
-			      code == VIRTIO_SND_R_CTL_READ ? sizeof(request.value) : 0);
-}
-
 static uint32_t volume(struct studio *studio)
 {
-	uint32_t value;
-
-	studio_expect_ok(control(studio, VIRTIO_SND_R_CTL_READ, VOLUME, 0));
-	memcpy(&value, studio_payload(studio), sizeof(value));
-	return le32toh(value);
+	return studio_control_get(studio, VOLUME);
 }
 
 static uint32_t defconf(struct studio *studio)
@@ -72,7 +54,7 @@ static size_t bring_up_and_save(struct studio *studio, char *bytes)
 	size_t len;
 
 	studio_begin(studio);
-	studio_expect_ok(control(studio, VIRTIO_SND_R_CTL_WRITE, VOLUME, 30));
+	studio_expect_ok(studio_control_set(studio, VOLUME, 30, 4));
 	studio_expect_ok(studio_request(studio, &remap, sizeof(remap), 0));
 	studio_expect_ok(studio_set_params(studio, &params));
 	studio_prepare(studio, TO_NULL, PERIOD, 0);
