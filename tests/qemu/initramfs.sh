@@ -64,6 +64,8 @@ fill_root()
 	busybox --list | grep -vx busybox | sed 's|^|bin/|' | xargs -n 1 ln -s busybox
 	ln -s ../bin/busybox sbin/modprobe
 	ln -s /proc/self/mounts etc/mtab
+	printf '%s\n' root:x:0:0:::/bin/sh nobody:x:65534:65534:::/bin/sh >etc/passwd
+	printf '%s\n' root:x:0: tty:x:5: input:x:105: nogroup:x:65534: >etc/group
 	cp "$here/guest/init" init
 }
 
@@ -96,8 +98,6 @@ fill_input()
 	echo 'SUBSYSTEM=="input", KERNEL=="event*", ATTRS{name}=="?*",' \
 		'SYMLINK+="input/by-id/test-$attr{name}"' >etc/udev/rules.d/90-by-id.rules
 	cp -r /usr/share/libinput usr/share
-	printf '%s\n' root:x:0:0:::/bin/sh nobody:x:65534:65534:::/bin/sh >etc/passwd
-	printf '%s\n' root:x:0: tty:x:5: input:x:105: nogroup:x:65534: >etc/group
 }
 
 # A guest without disks, instead of base.

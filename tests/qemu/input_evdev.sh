@@ -232,14 +232,6 @@ check "and can be replayed" [ -S /tmp/again.sock ]
 serve_end again
 
 # --- those that cannot be served ---
-complains()
-{
-	local says=$1
-	shift
-
-	"$@" >/tmp/complaint 2>&1 && return 1
-	grep -q -- "$says" /tmp/complaint || { cat /tmp/complaint; return 1; }
-}
 bad="--socket-path /tmp/bad.sock --evdev-path"
 check "not an event device" complains "not an event device" /test/vhu-input $bad /dev/input/mice
 check "no device" complains "not an event device" /test/vhu-input $bad /etc/passwd

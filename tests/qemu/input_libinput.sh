@@ -322,14 +322,6 @@ read_end late
 serve_end late
 
 # --- those that libinput does not take ---
-complains()
-{
-	local says=$1
-	shift
-
-	"$@" >/tmp/complaint 2>&1 && return 1
-	grep -q -- "$says" /tmp/complaint || { cat /tmp/complaint; return 1; }
-}
 bad="--socket-path /tmp/bad.sock --mode libinput --evdev-path"
 check "not there" complains "there is no" /test/vhu-input $bad /dev/input/event99
 mkdir -m 777 /tmp/nobody

@@ -36,6 +36,16 @@ fails()
 	! "$@"
 }
 
+# complains TEXT COMMAND...: it fails, and says so.
+complains()
+{
+	local says=$1
+	shift
+
+	"$@" >/tmp/complaint 2>&1 && return 1
+	grep -q -- "$says" /tmp/complaint || { cat /tmp/complaint; return 1; }
+}
+
 check_equal()
 {
 	check "$1 ($2)" [ "$2" = "$3" ]
