@@ -8,7 +8,8 @@
 set -euo pipefail
 
 build_packages="gcc libc6-dev clang libclang-rt-dev llvm meson ninja-build pkgconf python3 scdoc
-	libcmocka-dev libblkid-dev libevdev-dev libinput-dev libudev-dev libasound2-dev strace perl"
+	libcmocka-dev libblkid-dev libevdev-dev libinput-dev libudev-dev libasound2-dev
+	libpixman-1-dev libpng-dev libvncserver-dev strace perl"
 guest_packages="busybox-static kmod xz-utils e2fsprogs xfsprogs fio util-linux
 	syslinux mtools dosfstools udev libinput-bin alsa-utils"
 qemu_packages="qemu-system-x86 qemu-utils"

@@ -31,6 +31,9 @@ HOST_LIBRARIES = {
     "libinput": r"libinput",
     "libudev": r"libudev",
     "alsa-lib": r"alsa/",
+    "pixman": r"pixman",
+    "libpng": r"png",
+    "libvncserver": r"rfb/",
     "virglrenderer": r"(virgl/)?virgl",
 }
 

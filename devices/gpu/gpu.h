@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHU_DEVICES_GPU_GPU_H
+#define VHU_DEVICES_GPU_GPU_H
+
+/* The virtio graphics card (virtio 1.3, 5.7). */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/backend/device.h"
+
+#define VHU_GPU_OUTPUTS_MAX 16 /* VIRTIO_GPU_MAX_SCANOUTS */
+#define VHU_GPU_SIDE_MAX 16384 /* of anything that has a width and a height, in pixels */
+
+/* A monitor as the guest sees it; width 0: as large as the front-end says, or 1280x800. */
+struct vhu_gpu_output {
+	uint32_t width, height;
+	uint32_t refresh_hz;
+	uint32_t width_mm, height_mm; /* 0: by 96 dots an inch */
+	char name[14], serial[14];    /* of the EDID */
+};
+
+struct vhu_gpu_options {
+	struct vhu_gpu_output outputs[VHU_GPU_OUTPUTS_MAX];
+	unsigned n_outputs;	    /* 0: one, of the front-end's size */
+	bool headless;		    /* a GPU socket is taken, but nothing is shown there */
+	const char *screenshot_dir; /* NULL: the working directory */
+	const char *vnc;	    /* "unix:PATH" or "127.0.0.1:PORT"; NULL: none */
+	const char *vnc_password_file;
+	const char *vnc_input; /* the socket of a vhu-input --stream */
+	uint64_t max_fps;
+	uint64_t max_resource_mem; /* bytes of pixels kept for the guest */
+	uint64_t max_resources;
+	bool stats; /* at the end */
+};
+
+extern const struct vhu_gpu_options vhu_gpu_defaults;
+
+/* WxH[@HZ][,name=TEXT][,serial=TEXT][,mm=WxH]. -EINVAL: *ret_why says what it ought to be. */
+int vhu_gpu_output_parse(const char *text, struct vhu_gpu_output *ret_output, const char **ret_why);
+/* What does not fit together: said, -EINVAL. */
+int vhu_gpu_options_check(const struct vhu_gpu_options *options);
+
+/* options is borrowed for life. Says itself what is wrong. */
+int vhu_gpu_new(const struct vhu_gpu_options *options, struct vhu_device **ret_device);
+
+/* Main. A PNG of each scanout that shows something, in options->screenshot_dir. */
+void vhu_gpu_screenshot(struct vhu_device *device);
+/* Main. One line of JSON to standard output. */
+void vhu_gpu_print_stats(struct vhu_device *device);
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHU_DEVICES_GPU_OUTPUT_H
+#define VHU_DEVICES_GPU_OUTPUT_H
+
+/*
+ * Where the display's pictures go: the front-end's socket, VNC. Everything on the display's thread,
+ * and nothing waits: an output that is slow adds up what has changed and sends it when it can.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/loop.h"
+#include "devices/gpu/display.h"
+#include "devices/gpu/tiles.h"
+
+/* What is on a scanout, as it was last looked at: x8r8g8b8, a stride of 4 x the width. */
+struct vhu_gpu_picture {
+	unsigned scanout;
+	uint32_t width, height; /* 0: it shows nothing */
+	uint32_t *pixels;
+	struct vhu_gpu_cursor cursor;
+	uint32_t cursor_x, cursor_y;
+	bool cursor_visible;
+};
+
+struct vhu_gpu_output_sink {
+	/* Somebody looks now, or nobody any more. */
+	void (*wants_changed)(struct vhu_gpu_output_sink *sink);
+	/* This is how large it would be shown; rect.x and y are 0 where the output has no desk. */
+	void (*wants_mode)(struct vhu_gpu_output_sink *sink, unsigned scanout,
+			   const struct vhu_gpu_mode *mode);
+};
+
+struct vhu_gpu_viewer;
+
+struct vhu_gpu_viewer_ops {
+	const char *name;
+	/* Does anybody look? Else pictures need not be brought up to date. */
+	bool (*wants)(struct vhu_gpu_viewer *viewer);
+	/* The picture has another size, or is off; its pixels are new, and lie elsewhere. */
+	void (*resized)(struct vhu_gpu_viewer *viewer, const struct vhu_gpu_picture *picture);
+	/* These tiles of it are others than before; borrowed. */
+	void (*changed)(struct vhu_gpu_viewer *viewer, const struct vhu_gpu_picture *picture,
+			const struct vhu_gpu_tiles *tiles);
+	/* The cursor has moved, or (image) is another one. */
+	void (*cursor)(struct vhu_gpu_viewer *viewer, const struct vhu_gpu_picture *picture,
+		       bool image);
+	void (*free)(struct vhu_gpu_viewer *viewer);
+};
+
+struct vhu_gpu_viewer {
+	const struct vhu_gpu_viewer_ops *ops;
+	struct vhu_gpu_output_sink *sink;
+};
+
+/*
+ * The VNC server of options->vnc: listens at once, and says what is wrong. loop is the display's,
+ * pictures its VHU_GPU_OUTPUTS_MAX; both borrowed for life. In a build without libvncserver:
+ * -EOPNOTSUPP.
+ */
+int vhu_gpu_vnc_new(const struct vhu_gpu_options *options, struct vhu_loop *loop,
+		    const struct vhu_gpu_picture *pictures, struct vhu_gpu_output_sink *sink,
+		    struct vhu_gpu_viewer **ret_viewer);
+
+/*
+ * The front-end's socket. set_socket and suspend: as in display.h, on the display's thread.
+ * ask_modes: answered() comes with what the front-end said, or -ETIMEDOUT, -ENOTCONN.
+ */
+int vhu_gpu_socket_new(struct vhu_loop *loop, const struct vhu_gpu_picture *pictures,
+		       struct vhu_gpu_output_sink *sink, struct vhu_gpu_viewer **ret_viewer);
+
+/* A PNG of a picture; *ret_path is malloc()ed. Negative errno; -EOPNOTSUPP without libpng. */
+int vhu_gpu_write_png(const struct vhu_gpu_picture *picture, const char *dir, char **ret_path);
+
+#endif
