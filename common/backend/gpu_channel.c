@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -458,4 +457,12 @@ int vhu_gpu_channel_send(struct vhu_gpu_channel *channel, const struct vhu_gpu_m
 	}
 	unref(channel);
 	return r;
+}
+
+bool vhu_gpu_channel_is_empty(struct vhu_gpu_channel *channel)
+{
+	bool empty = STAILQ_EMPTY(&channel->packets);
+
+	channel->refused |= !empty;
+	return empty;
 }

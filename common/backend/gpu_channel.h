@@ -9,6 +9,7 @@
  * time its driver starts: make a new channel of it, and destroy the old one.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
@@ -29,7 +30,10 @@ struct vhu_gpu_channel;
 struct vhu_gpu_channel_ops {
 	/* Optional, once: the peer has gone, or broke the protocol. Sends give -ENOTCONN now. */
 	void (*lost)(void *data);
-	/* Optional: all that was queued has gone, after a send that there was no room for. */
+	/*
+	 * Optional: all that was queued has gone, after a send that there was no room for, or a
+	 * look that found it waiting.
+	 */
 	void (*room)(void *data);
 };
 
@@ -66,5 +70,7 @@ struct vhu_gpu_call {
  */
 int vhu_gpu_channel_send(struct vhu_gpu_channel *channel, const struct vhu_gpu_message *message,
 			 struct vhu_gpu_call *call);
+/* All that was sent has gone, for who would rather send what is newest; else room() will tell. */
+bool vhu_gpu_channel_is_empty(struct vhu_gpu_channel *channel);
 
 #endif

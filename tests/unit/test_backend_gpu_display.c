@@ -45,6 +45,27 @@ static void a_slow_display(void **state)
 	free(frame);
 }
 
+/* Who sends only what is newest looks whether the last has gone, and is told when it has. */
+static void a_look_at_the_queue(void **state)
+{
+	uint32_t *frame = malloc(GPU_FRAME_BYTES), n = 0;
+
+	(void)state;
+	while (vhu_gpu_channel_is_empty(gpu.channel) && n < 64)
+		assert_int_equal(gpu_send_frame(frame, n++), 0);
+	assert_true(n < 64);
+	for (uint32_t i = 0; i < n; i++)
+		gpu_expect_frame(frame, i);
+	gpu_pump();
+	assert_int_equal(gpu.n_room, 1);
+	assert_true(vhu_gpu_channel_is_empty(gpu.channel));
+	assert_int_equal(gpu_send_frame(frame, n), 0);
+	gpu_expect_frame(frame, n);
+	gpu_pump();
+	assert_int_equal(gpu.n_room, 1);
+	free(frame);
+}
+
 /* Small messages without end are bounded by their number; their fds go when they go. */
 static void many_small_messages(void **state)
 {
@@ -281,6 +302,7 @@ int main(void)
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, gpu_setup, gpu_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(a_slow_display),
+		TEST(a_look_at_the_queue),
 		TEST(many_small_messages),
 		TEST(what_is_never_answered),
 		TEST(a_silent_display),
