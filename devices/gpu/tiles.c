@@ -22,13 +22,29 @@ bool vhu_gpu_tiles_have(const struct vhu_gpu_tiles *tiles, uint32_t column, uint
 	return tiles->rows[row][column / 64] >> column % 64 & 1;
 }
 
-static void set(struct vhu_gpu_tiles *tiles, uint32_t column, uint32_t row, bool in)
+/* The bits of a word, the first of which is of column base, that are of columns first to end. */
+static uint64_t mask_of(uint32_t base, uint32_t first, uint32_t end)
 {
-	uint64_t bit = 1ull << column % 64, *word = &tiles->rows[row][column / 64];
+	uint64_t mask = UINT64_MAX;
 
-	if (in == !(*word & bit)) {
-		*word ^= bit;
-		tiles->n += in ? 1 : -1u;
+	if (first > base)
+		mask &= UINT64_MAX << (first - base);
+	if (end < base + 64)
+		mask &= UINT64_MAX >> (base + 64 - end);
+	return mask;
+}
+
+/* Columns first to end of a row, not empty. */
+static void set_run(struct vhu_gpu_tiles *tiles, uint32_t row, uint32_t first, uint32_t end,
+		    bool in)
+{
+	for (uint32_t base = first / 64 * 64; base < end; base += 64) {
+		uint64_t *word = &tiles->rows[row][base / 64];
+		uint64_t mask = mask_of(base, first, end);
+
+		tiles->n -= (unsigned)__builtin_popcountll(*word);
+		*word = in ? *word | mask : *word & ~mask;
+		tiles->n += (unsigned)__builtin_popcountll(*word);
 	}
 }
 
@@ -40,8 +56,7 @@ void vhu_gpu_tiles_add(struct vhu_gpu_tiles *tiles, const struct vhu_gpu_rect *r
 	if (rect->x >= right || rect->y >= bottom)
 		return;
 	for (uint32_t row = rect->y / VHU_GPU_TILE; row < tiles_of((uint32_t)bottom); row++)
-		for (uint32_t i = rect->x / VHU_GPU_TILE; i < tiles_of((uint32_t)right); i++)
-			set(tiles, i, row, true);
+		set_run(tiles, row, rect->x / VHU_GPU_TILE, tiles_of((uint32_t)right), true);
 }
 
 void vhu_gpu_tiles_add_all(struct vhu_gpu_tiles *tiles)
@@ -98,8 +113,7 @@ bool vhu_gpu_tiles_take(struct vhu_gpu_tiles *tiles, uint64_t max_bytes,
 			       has_run(tiles, bottom, first, end);)
 		bottom++;
 	for (uint32_t r = row; r < bottom; r++)
-		for (uint32_t i = first; i < end; i++)
-			set(tiles, i, r, false);
+		set_run(tiles, r, first, end, false);
 	ret_rect->x = first * VHU_GPU_TILE;
 	ret_rect->y = row * VHU_GPU_TILE;
 	ret_rect->width = (uint32_t)min_u64(end * VHU_GPU_TILE, tiles->width) - ret_rect->x;
