@@ -40,13 +40,13 @@ struct vhu_gpu_display_ops {
 };
 
 /*
- * Main. Opens what the options ask for (the VNC server), and says what is wrong. loop is the
- * worker's; options and ops are borrowed for life. The thread runs from the first call on.
+ * Main. Opens what the options ask for (the VNC server), starts the thread, and says what is wrong.
+ * loop is the worker's, and does not run yet; options and ops are borrowed for life.
  */
 int vhu_gpu_display_new(const struct vhu_gpu_options *options, struct vhu_loop *loop,
 			const struct vhu_gpu_display_ops *ops, void *data,
 			struct vhu_gpu_display **ret_display);
-/* The worker has ended. Joins the thread. NULL is fine. */
+/* After the worker's loop has been destroyed. Joins the thread. NULL is fine. */
 void vhu_gpu_display_destroy(struct vhu_gpu_display *display);
 
 /*

@@ -12,6 +12,7 @@
 
 #include "common/base/loop.h"
 #include "devices/gpu/display.h"
+#include "devices/gpu/stats.h"
 #include "devices/gpu/tiles.h"
 
 /* What is on a scanout, as it was last looked at: x8r8g8b8, a stride of 4 x the width. */
@@ -30,6 +31,8 @@ struct vhu_gpu_output_sink {
 	/* This is how large it would be shown; rect.x and y are 0 where the output has no desk. */
 	void (*wants_mode)(struct vhu_gpu_output_sink *sink, unsigned scanout,
 			   const struct vhu_gpu_mode *mode);
+	/* To vhu_gpu_socket_ask_modes(): wants_mode() has told them, or nobody will for now. */
+	void (*answered)(struct vhu_gpu_output_sink *sink);
 };
 
 struct vhu_gpu_viewer;
@@ -38,7 +41,10 @@ struct vhu_gpu_viewer_ops {
 	const char *name;
 	/* Does anybody look? Else pictures need not be brought up to date. */
 	bool (*wants)(struct vhu_gpu_viewer *viewer);
-	/* The picture has another size, or is off; its pixels are new, and lie elsewhere. */
+	/*
+	 * The picture has another size, or is off; its pixels lie elsewhere. Unless it is off, all
+	 * of it comes as changed next.
+	 */
 	void (*resized)(struct vhu_gpu_viewer *viewer, const struct vhu_gpu_picture *picture);
 	/* These tiles of it are others than before; borrowed. */
 	void (*changed)(struct vhu_gpu_viewer *viewer, const struct vhu_gpu_picture *picture,
@@ -64,11 +70,18 @@ int vhu_gpu_vnc_new(const struct vhu_gpu_options *options, struct vhu_loop *loop
 		    struct vhu_gpu_viewer **ret_viewer);
 
 /*
- * The front-end's socket. set_socket and suspend: as in display.h, on the display's thread.
- * ask_modes: answered() comes with what the front-end said, or -ETIMEDOUT, -ENOTCONN.
+ * The front-end's sockets, one after the other; none yet. blank: nothing is shown there, but modes
+ * are asked for. Borrows all for life.
  */
-int vhu_gpu_socket_new(struct vhu_loop *loop, const struct vhu_gpu_picture *pictures,
-		       struct vhu_gpu_output_sink *sink, struct vhu_gpu_viewer **ret_viewer);
+int vhu_gpu_socket_new(bool blank, struct vhu_loop *loop, const struct vhu_gpu_picture *pictures,
+		       struct vhu_gpu_output_sink *sink, struct vhu_gpu_display_stats *stats,
+		       struct vhu_gpu_viewer **ret_viewer);
+/* In place of the last one. Takes fd; -1: there is none any more. */
+void vhu_gpu_socket_set(struct vhu_gpu_viewer *viewer, int fd);
+/* No message until it goes on. */
+void vhu_gpu_socket_suspend(struct vhu_gpu_viewer *viewer, bool suspended);
+/* sink->answered() follows, or comes from within, and is for all that asked until then. */
+void vhu_gpu_socket_ask_modes(struct vhu_gpu_viewer *viewer);
 
 /* A PNG of a picture; *ret_path is malloc()ed. Negative errno; -EOPNOTSUPP without libpng. */
 int vhu_gpu_write_png(const struct vhu_gpu_picture *picture, const char *dir, char **ret_path);

@@ -1,0 +1,552 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the worker tells lies in a mailbox, the latest of each kind, until the thread takes it. The
+ * thread need not be woken for pictures that it will look at anyway, or that nobody wants.
+ */
+#include "devices/gpu/display.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/fd.h"
+#include "common/base/log.h"
+#include "common/base/num.h"
+#include "devices/gpu/output.h"
+#include "devices/gpu/picture.h"
+
+/* What the worker has told of a scanout. */
+struct head {
+	struct vhu_gpu_surface *surface; /* NULL: off */
+	struct vhu_gpu_rect part;
+	struct vhu_gpu_tiles damage; /* of that part */
+	bool dirty;		     /* to be looked at */
+	bool cursor_image, cursor_place; /* that are new */
+	struct vhu_gpu_cursor cursor;
+	uint32_t cursor_x, cursor_y;
+	bool cursor_visible;
+};
+
+struct vhu_gpu_display {
+	const struct vhu_gpu_options *options;
+	const struct vhu_gpu_display_ops *ops;
+	void *data;
+	struct vhu_gpu_display_stats stats;
+
+	/* Held for some copies at most, and no other mutex with it. */
+	pthread_mutex_t mutex;
+	/* To the thread. */
+	struct vhu_call told;
+	bool posted;
+	bool rests; /* it wants to hear of a new picture at once */
+	struct head heads[VHU_GPU_OUTPUTS_MAX];
+	bool cursors; /* of some head are new */
+	bool socket_is_new;
+	int socket_fd; /* a new one, owned */
+	bool suspended;
+	struct vhu_gpu_display_call *asks;
+	/* To the worker, whose loop may have gone: an eventfd stays. */
+	int answers_fd;
+	struct vhu_gpu_mode modes[VHU_GPU_OUTPUTS_MAX];
+	bool modes_changed;
+	struct vhu_gpu_display_call *answered;
+
+	/* The thread's. */
+	pthread_t thread;
+	struct vhu_loop *loop;
+	struct vhu_source *timer;
+	bool timing; /* too early for another look */
+	struct vhu_gpu_output_sink sink;
+	struct vhu_gpu_viewer *socket;
+	struct vhu_gpu_viewer *viewers[2];
+	unsigned n_viewers;
+	struct vhu_gpu_display_call *asking;
+	struct vhu_gpu_picture pictures[VHU_GPU_OUTPUTS_MAX];
+	uint64_t picture_bytes;
+	struct vhu_gpu_tiles damage, changed; /* of the one at work */
+	struct vhu_log_limit log_limit;
+};
+
+static void append(struct vhu_gpu_display_call **list, struct vhu_gpu_display_call *calls)
+{
+	while (*list)
+		list = &(*list)->next;
+	*list = calls;
+}
+
+/* --- looking --------------------------------------------------------------------------------- */
+
+/* Pictures are the guest's wish too, and held against the same limit. */
+static void fit(struct vhu_gpu_display *display, struct vhu_gpu_picture *picture, uint32_t width,
+		uint32_t height)
+{
+	uint64_t bytes = (uint64_t)4 * width * height;
+	uint64_t others = display->picture_bytes -
+			  (uint64_t)4 * picture->width * picture->height;
+	uint32_t *before;
+
+	if (bytes > display->options->max_resource_mem - others)
+		width = height = 0;
+	before = vhu_gpu_picture_resize(picture, width, height);
+	display->picture_bytes = others + (uint64_t)4 * picture->width * picture->height;
+	if (bytes && !picture->width)
+		vhu_log_limited(&display->log_limit, VHU_LOG_WARNING,
+				"scanout %u: no memory for its picture", picture->scanout);
+	for (unsigned i = 0; i < display->n_viewers; i++)
+		display->viewers[i]->ops->resized(display->viewers[i], picture);
+	free(before);
+}
+
+/* What is to be looked at, with a reference: what is new is for the next look. */
+static bool take_damage(struct vhu_gpu_display *display, struct head *head,
+			struct vhu_gpu_surface **ret_surface, struct vhu_gpu_rect *ret_part)
+{
+	bool dirty;
+
+	pthread_mutex_lock(&display->mutex);
+	dirty = head->dirty;
+	if (dirty) {
+		*ret_surface = head->surface ? vhu_gpu_surface_ref(head->surface) : NULL;
+		*ret_part = head->part;
+		display->damage = head->damage;
+		vhu_gpu_tiles_init(&head->damage, head->part.width, head->part.height);
+		head->dirty = false;
+	}
+	pthread_mutex_unlock(&display->mutex);
+	return dirty;
+}
+
+static void look_at(struct vhu_gpu_display *display, unsigned scanout)
+{
+	struct vhu_gpu_picture *picture = &display->pictures[scanout];
+	struct vhu_gpu_surface *surface;
+	struct vhu_gpu_rect part;
+	bool resized;
+
+	if (!take_damage(display, &display->heads[scanout], &surface, &part))
+		return;
+	vhu_counter_add(&display->stats.looks, 1);
+	resized = part.width != picture->width || part.height != picture->height;
+	if (resized)
+		fit(display, picture, part.width, part.height);
+	if (picture->width) {
+		vhu_gpu_picture_update(picture, surface, &part, &display->damage,
+				       &display->changed, &display->stats);
+		if (resized)
+			vhu_gpu_tiles_add_all(&display->changed);
+		for (unsigned i = 0; display->changed.n && i < display->n_viewers; i++)
+			display->viewers[i]->ops->changed(display->viewers[i], picture,
+							  &display->changed);
+	}
+	vhu_gpu_surface_unref(surface);
+}
+
+static void look(struct vhu_gpu_display *display)
+{
+	uint64_t interval_ns = NS_PER_SEC / max_u64(display->options->max_fps, 1);
+	uint64_t since_ns = vhu_now_ns(), took_ns;
+
+	display->timing = true;
+	for (unsigned i = 0; i < VHU_GPU_OUTPUTS_MAX; i++)
+		look_at(display, i);
+	took_ns = vhu_now_ns() - since_ns;
+	vhu_source_set_timer(display->timer, took_ns < interval_ns ? interval_ns - took_ns : 1);
+}
+
+static bool anyone_wants(const struct vhu_gpu_display *display)
+{
+	for (unsigned i = 0; i < display->n_viewers; i++)
+		if (display->viewers[i]->ops->wants(display->viewers[i]))
+			return true;
+	return false;
+}
+
+static bool any_dirty(const struct vhu_gpu_display *display)
+{
+	for (unsigned i = 0; i < VHU_GPU_OUTPUTS_MAX; i++)
+		if (display->heads[i].dirty)
+			return true;
+	return false;
+}
+
+/* Whenever it may have become time for it. */
+static void look_if_due(struct vhu_gpu_display *display)
+{
+	bool wanted, due;
+
+	if (display->timing)
+		return;
+	wanted = anyone_wants(display);
+	pthread_mutex_lock(&display->mutex);
+	due = wanted && any_dirty(display);
+	display->rests = wanted && !due;
+	pthread_mutex_unlock(&display->mutex);
+	if (due)
+		look(display);
+}
+
+static void on_time(void *data, uint32_t events)
+{
+	struct vhu_gpu_display *display = data;
+
+	(void)events;
+	display->timing = false;
+	look_if_due(display);
+}
+
+/* --- what the worker tells ------------------------------------------------------------------- */
+
+static void take_cursor(struct vhu_gpu_display *display, unsigned scanout)
+{
+	struct vhu_gpu_picture *picture = &display->pictures[scanout];
+	struct head *head = &display->heads[scanout];
+	bool image, place;
+
+	pthread_mutex_lock(&display->mutex);
+	image = head->cursor_image;
+	place = head->cursor_place;
+	head->cursor_image = head->cursor_place = false;
+	if (image)
+		picture->cursor = head->cursor;
+	picture->cursor_x = head->cursor_x;
+	picture->cursor_y = head->cursor_y;
+	picture->cursor_visible = head->cursor_visible;
+	pthread_mutex_unlock(&display->mutex);
+	for (unsigned i = 0; (image || place) && i < display->n_viewers; i++)
+		display->viewers[i]->ops->cursor(display->viewers[i], picture, image);
+}
+
+static void on_told(struct vhu_call *call)
+{
+	struct vhu_gpu_display *display = container_of(call, struct vhu_gpu_display, told);
+	struct vhu_gpu_display_call *asks;
+	bool socket_is_new, suspended, cursors;
+	int fd;
+
+	/* Told after the thread's last turn. */
+	if (!display->socket)
+		return;
+	pthread_mutex_lock(&display->mutex);
+	display->posted = false;
+	socket_is_new = display->socket_is_new;
+	fd = display->socket_fd;
+	display->socket_is_new = false;
+	display->socket_fd = -1;
+	suspended = display->suspended;
+	asks = steal_ptr(&display->asks);
+	cursors = display->cursors;
+	display->cursors = false;
+	pthread_mutex_unlock(&display->mutex);
+
+	for (unsigned i = 0; cursors && i < VHU_GPU_OUTPUTS_MAX; i++)
+		take_cursor(display, i);
+	/* Nothing goes to a new socket while suspended, or to the last one after it. */
+	if (suspended)
+		vhu_gpu_socket_suspend(display->socket, true);
+	if (socket_is_new)
+		vhu_gpu_socket_set(display->socket, fd);
+	vhu_gpu_socket_suspend(display->socket, suspended);
+	if (asks) {
+		append(&display->asking, asks);
+		vhu_gpu_socket_ask_modes(display->socket);
+	}
+	look_if_due(display);
+}
+
+/* The mutex is held. */
+static void wake(struct vhu_gpu_display *display)
+{
+	if (!display->posted)
+		vhu_loop_post(display->loop, &display->told);
+	display->posted = true;
+}
+
+/* The mutex is held. There is something to look at. */
+static void mark_dirty(struct vhu_gpu_display *display, struct head *head)
+{
+	vhu_counter_add(&display->stats.frames, 1);
+	if (head->dirty)
+		vhu_counter_add(&display->stats.superseded, 1);
+	head->dirty = true;
+	if (display->rests)
+		wake(display);
+}
+
+void vhu_gpu_display_show(struct vhu_gpu_display *display, unsigned scanout,
+			  struct vhu_gpu_surface *surface, const struct vhu_gpu_rect *rect)
+{
+	struct head *head = &display->heads[scanout];
+	struct vhu_gpu_surface *before;
+
+	assert(!surface || (range_fits(rect->x, rect->width, surface->width) &&
+			    range_fits(rect->y, rect->height, surface->height)));
+	pthread_mutex_lock(&display->mutex);
+	before = head->surface;
+	head->surface = surface ? vhu_gpu_surface_ref(surface) : NULL;
+	head->part = surface ? *rect : (struct vhu_gpu_rect){ 0 };
+	vhu_gpu_tiles_init(&head->damage, head->part.width, head->part.height);
+	vhu_gpu_tiles_add_all(&head->damage);
+	if (before || surface)
+		mark_dirty(display, head);
+	pthread_mutex_unlock(&display->mutex);
+	vhu_gpu_surface_unref(before);
+}
+
+void vhu_gpu_display_damage(struct vhu_gpu_display *display, unsigned scanout,
+			    const struct vhu_gpu_rect *rect)
+{
+	struct head *head = &display->heads[scanout];
+
+	pthread_mutex_lock(&display->mutex);
+	vhu_gpu_tiles_add(&head->damage, rect);
+	if (head->damage.n)
+		mark_dirty(display, head);
+	pthread_mutex_unlock(&display->mutex);
+}
+
+void vhu_gpu_display_set_cursor(struct vhu_gpu_display *display, unsigned scanout,
+				const struct vhu_gpu_cursor *cursor)
+{
+	struct head *head = &display->heads[scanout];
+
+	pthread_mutex_lock(&display->mutex);
+	head->cursor = *cursor;
+	head->cursor_image = display->cursors = true;
+	wake(display);
+	pthread_mutex_unlock(&display->mutex);
+}
+
+void vhu_gpu_display_move_cursor(struct vhu_gpu_display *display, unsigned scanout, uint32_t x,
+				 uint32_t y, bool visible)
+{
+	struct head *head = &display->heads[scanout];
+
+	pthread_mutex_lock(&display->mutex);
+	head->cursor_x = x;
+	head->cursor_y = y;
+	head->cursor_visible = visible;
+	head->cursor_place = display->cursors = true;
+	wake(display);
+	pthread_mutex_unlock(&display->mutex);
+}
+
+void vhu_gpu_display_set_socket(struct vhu_gpu_display *display, int fd)
+{
+	cleanup_fd int before = -1;
+
+	pthread_mutex_lock(&display->mutex);
+	before = display->socket_fd;
+	display->socket_fd = fd;
+	display->socket_is_new = true;
+	wake(display);
+	pthread_mutex_unlock(&display->mutex);
+}
+
+void vhu_gpu_display_suspend(struct vhu_gpu_display *display, bool suspended)
+{
+	pthread_mutex_lock(&display->mutex);
+	display->suspended = suspended;
+	wake(display);
+	pthread_mutex_unlock(&display->mutex);
+}
+
+/* --- what the worker is told ----------------------------------------------------------------- */
+
+void vhu_gpu_display_modes(struct vhu_gpu_display *display,
+			   struct vhu_gpu_mode ret_modes[VHU_GPU_OUTPUTS_MAX])
+{
+	pthread_mutex_lock(&display->mutex);
+	memcpy(ret_modes, display->modes, sizeof(display->modes));
+	pthread_mutex_unlock(&display->mutex);
+}
+
+void vhu_gpu_display_ask_modes(struct vhu_gpu_display *display, struct vhu_gpu_display_call *call)
+{
+	call->next = NULL;
+	pthread_mutex_lock(&display->mutex);
+	append(&display->asks, call);
+	wake(display);
+	pthread_mutex_unlock(&display->mutex);
+}
+
+static void on_answers(void *data, uint32_t events)
+{
+	struct vhu_gpu_display *display = data;
+	struct vhu_gpu_display_call *call, *next;
+	bool modes_changed;
+
+	(void)events;
+	pthread_mutex_lock(&display->mutex);
+	modes_changed = display->modes_changed;
+	display->modes_changed = false;
+	call = steal_ptr(&display->answered);
+	pthread_mutex_unlock(&display->mutex);
+	if (modes_changed)
+		display->ops->modes_changed(display->data);
+	for (; call; call = next) {
+		next = call->next;
+		call->done(call);
+	}
+}
+
+static struct vhu_gpu_display *display_of(struct vhu_gpu_output_sink *sink)
+{
+	return container_of(sink, struct vhu_gpu_display, sink);
+}
+
+static void wants_changed(struct vhu_gpu_output_sink *sink)
+{
+	look_if_due(display_of(sink));
+}
+
+static void wants_mode(struct vhu_gpu_output_sink *sink, unsigned scanout,
+		       const struct vhu_gpu_mode *mode)
+{
+	struct vhu_gpu_display *display = display_of(sink);
+	struct vhu_gpu_mode *known = &display->modes[scanout];
+	bool same;
+
+	pthread_mutex_lock(&display->mutex);
+	same = known->enabled == mode->enabled &&
+	       memcmp(&known->rect, &mode->rect, sizeof(mode->rect)) == 0;
+	*known = *mode;
+	display->modes_changed |= !same;
+	pthread_mutex_unlock(&display->mutex);
+	if (!same)
+		eventfd_write(display->answers_fd, 1);
+}
+
+static void answered(struct vhu_gpu_output_sink *sink)
+{
+	struct vhu_gpu_display *display = display_of(sink);
+
+	pthread_mutex_lock(&display->mutex);
+	append(&display->answered, steal_ptr(&display->asking));
+	pthread_mutex_unlock(&display->mutex);
+	eventfd_write(display->answers_fd, 1);
+}
+
+const struct vhu_gpu_display_stats *vhu_gpu_display_stats(const struct vhu_gpu_display *display)
+{
+	return &display->stats;
+}
+
+/* --- the thread ------------------------------------------------------------------------------ */
+
+static void *display_thread(void *data)
+{
+	struct vhu_gpu_display *display = data;
+
+	vhu_loop_run(display->loop);
+	return NULL;
+}
+
+/* With the fd to the worker, whose loop removes the source. */
+static int run(struct vhu_gpu_display *display, struct vhu_loop *worker_loop)
+{
+	struct vhu_source *source;
+	sigset_t all, before;
+	int r;
+
+	r = vhu_loop_add_fd(worker_loop, display->answers_fd, EPOLLIN | EPOLLET, on_answers,
+			    display, &source);
+	if (r < 0)
+		return r;
+	/* Signals are main's; SIGBUS must stay open, a fault is delivered where it happens. */
+	sigfillset(&all);
+	sigdelset(&all, SIGBUS);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	r = -pthread_create(&display->thread, NULL, display_thread, display);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (r < 0)
+		vhu_source_remove(source);
+	else
+		pthread_setname_np(display->thread, "vhu-gpu-display");
+	return r;
+}
+
+static int open_parts(struct vhu_gpu_display *display)
+{
+	int r = vhu_loop_new(&display->loop);
+
+	if (r < 0)
+		return r;
+	display->answers_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (display->answers_fd < 0)
+		return -errno;
+	r = vhu_loop_add_timer(display->loop, on_time, display, &display->timer);
+	if (r < 0)
+		return r;
+	r = vhu_gpu_socket_new(display->options->headless, display->loop, display->pictures,
+			       &display->sink, &display->stats, &display->socket);
+	if (r < 0)
+		return r;
+	display->viewers[display->n_viewers++] = display->socket;
+	return 0;
+}
+
+static void free_display(struct vhu_gpu_display *display)
+{
+	for (unsigned i = 0; i < display->n_viewers; i++)
+		display->viewers[i]->ops->free(display->viewers[i]);
+	display->socket = NULL;
+	vhu_source_remove(display->timer);
+	vhu_loop_destroy(display->loop);
+	close_fd(&display->answers_fd);
+	close_fd(&display->socket_fd);
+	for (unsigned i = 0; i < VHU_GPU_OUTPUTS_MAX; i++) {
+		vhu_gpu_surface_unref(display->heads[i].surface);
+		free(display->pictures[i].pixels);
+	}
+	pthread_mutex_destroy(&display->mutex);
+	free(display);
+}
+
+int vhu_gpu_display_new(const struct vhu_gpu_options *options, struct vhu_loop *loop,
+			const struct vhu_gpu_display_ops *ops, void *data,
+			struct vhu_gpu_display **ret_display)
+{
+	struct vhu_gpu_display *display = calloc(1, sizeof(*display));
+	int r;
+
+	if (!display)
+		return -ENOMEM;
+	display->options = options;
+	display->ops = ops;
+	display->data = data;
+	display->told.fn = on_told;
+	display->socket_fd = display->answers_fd = -1;
+	display->sink = (struct vhu_gpu_output_sink){
+		.wants_changed = wants_changed,
+		.wants_mode = wants_mode,
+		.answered = answered,
+	};
+	for (unsigned i = 0; i < VHU_GPU_OUTPUTS_MAX; i++)
+		display->pictures[i].scanout = i;
+	pthread_mutex_init(&display->mutex, NULL);
+	r = open_parts(display);
+	if (r == 0)
+		r = run(display, loop);
+	if (r < 0) {
+		vhu_error("display: %s", strerror(-r));
+		free_display(display);
+		return r;
+	}
+	*ret_display = display;
+	return 0;
+}
+
+void vhu_gpu_display_destroy(struct vhu_gpu_display *display)
+{
+	if (!display)
+		return;
+	vhu_loop_stop(display->loop);
+	pthread_join(display->thread, NULL);
+	free_display(display);
+}
