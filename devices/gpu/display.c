@@ -244,14 +244,14 @@ static void on_told(struct vhu_call *call)
 	display->cursors = false;
 	pthread_mutex_unlock(&display->mutex);
 
-	for (unsigned i = 0; cursors && i < VHU_GPU_OUTPUTS_MAX; i++)
-		take_cursor(display, i);
-	/* Nothing goes to a new socket while suspended, or to the last one after it. */
+	/* Nothing goes to the last socket any more, or to a new one while suspended. */
 	if (suspended)
 		vhu_gpu_socket_suspend(display->socket, true);
 	if (socket_is_new)
 		vhu_gpu_socket_set(display->socket, fd);
 	vhu_gpu_socket_suspend(display->socket, suspended);
+	for (unsigned i = 0; cursors && i < VHU_GPU_OUTPUTS_MAX; i++)
+		take_cursor(display, i);
 	if (asks) {
 		append(&display->asking, asks);
 		vhu_gpu_socket_ask_modes(display->socket);
@@ -405,20 +405,27 @@ static void wants_changed(struct vhu_gpu_output_sink *sink)
 	look_if_due(display_of(sink));
 }
 
-static void wants_mode(struct vhu_gpu_output_sink *sink, unsigned scanout,
-		       const struct vhu_gpu_mode *mode)
+static bool set_mode(struct vhu_gpu_mode *mode, const struct vhu_gpu_mode *wanted)
+{
+	bool same = mode->enabled == wanted->enabled &&
+		    memcmp(&mode->rect, &wanted->rect, sizeof(mode->rect)) == 0;
+
+	*mode = *wanted;
+	return !same;
+}
+
+static void wants_modes(struct vhu_gpu_output_sink *sink, unsigned scanout, unsigned n,
+			const struct vhu_gpu_mode *modes)
 {
 	struct vhu_gpu_display *display = display_of(sink);
-	struct vhu_gpu_mode *known = &display->modes[scanout];
-	bool same;
+	bool others = false;
 
 	pthread_mutex_lock(&display->mutex);
-	same = known->enabled == mode->enabled &&
-	       memcmp(&known->rect, &mode->rect, sizeof(mode->rect)) == 0;
-	*known = *mode;
-	display->modes_changed |= !same;
+	for (unsigned i = 0; i < n; i++)
+		others |= set_mode(&display->modes[scanout + i], &modes[i]);
+	display->modes_changed |= others;
 	pthread_mutex_unlock(&display->mutex);
-	if (!same)
+	if (others)
 		eventfd_write(display->answers_fd, 1);
 }
 
@@ -524,7 +531,7 @@ int vhu_gpu_display_new(const struct vhu_gpu_options *options, struct vhu_loop *
 	display->socket_fd = display->answers_fd = -1;
 	display->sink = (struct vhu_gpu_output_sink){
 		.wants_changed = wants_changed,
-		.wants_mode = wants_mode,
+		.wants_modes = wants_modes,
 		.answered = answered,
 	};
 	for (unsigned i = 0; i < VHU_GPU_OUTPUTS_MAX; i++)

@@ -68,7 +68,10 @@ void vhu_gpu_display_move_cursor(struct vhu_gpu_display *display, unsigned scano
 
 /* A new socket of the front-end in place of the last one. Takes fd; -1: there is none any more. */
 void vhu_gpu_display_set_socket(struct vhu_gpu_display *display, int fd);
-/* Suspended: no message to the front-end until it goes on; what changed meanwhile goes then. */
+/*
+ * Suspended: but for one that is on its way, no message to the front-end until it goes on; what
+ * changed meanwhile goes then.
+ */
 void vhu_gpu_display_suspend(struct vhu_gpu_display *display, bool suspended);
 
 /* The modes that are wanted now, by the front-end or who looks by VNC; a copy. */

@@ -28,10 +28,13 @@ struct vhu_gpu_picture {
 struct vhu_gpu_output_sink {
 	/* Somebody looks now, or nobody any more. */
 	void (*wants_changed)(struct vhu_gpu_output_sink *sink);
-	/* This is how large it would be shown; rect.x and y are 0 where the output has no desk. */
-	void (*wants_mode)(struct vhu_gpu_output_sink *sink, unsigned scanout,
-			   const struct vhu_gpu_mode *mode);
-	/* To vhu_gpu_socket_ask_modes(): wants_mode() has told them, or nobody will for now. */
+	/*
+	 * This is how large n scanouts from this one on would be shown; rect.x and y are 0 where
+	 * the output has no desk.
+	 */
+	void (*wants_modes)(struct vhu_gpu_output_sink *sink, unsigned scanout, unsigned n,
+			    const struct vhu_gpu_mode *modes);
+	/* To vhu_gpu_socket_ask_modes(): wants_modes() has told them, or nobody will for now. */
 	void (*answered)(struct vhu_gpu_output_sink *sink);
 };
 

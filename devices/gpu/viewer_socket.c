@@ -192,22 +192,28 @@ static void send_all(struct gpu_socket *s)
 
 /* --- modes ----------------------------------------------------------------------------------- */
 
+/* One that cannot be is nobody's wish. */
+static struct vhu_gpu_mode mode_of(const struct virtio_gpu_display_one *one)
+{
+	struct vhu_gpu_mode mode = {
+		.enabled = one->enabled != 0,
+		.rect = { le32toh(one->r.x), le32toh(one->r.y), le32toh(one->r.width),
+			  le32toh(one->r.height) },
+	};
+
+	if (mode.rect.width == 0 || mode.rect.width > VHU_GPU_SIDE_MAX || mode.rect.height == 0 ||
+	    mode.rect.height > VHU_GPU_SIDE_MAX)
+		mode = (struct vhu_gpu_mode){ .enabled = false };
+	return mode;
+}
+
 static void tell_modes(struct gpu_socket *s, const struct virtio_gpu_resp_display_info *info)
 {
-	for (unsigned i = 0; i < VHU_GPU_OUTPUTS_MAX; i++) {
-		const struct virtio_gpu_display_one *one = &info->pmodes[i];
-		struct vhu_gpu_mode mode = {
-			.enabled = one->enabled != 0,
-			.rect = { le32toh(one->r.x), le32toh(one->r.y), le32toh(one->r.width),
-				  le32toh(one->r.height) },
-		};
+	struct vhu_gpu_mode modes[VHU_GPU_OUTPUTS_MAX];
 
-		/* One that cannot be is nobody's wish. */
-		if (mode.rect.width == 0 || mode.rect.width > VHU_GPU_SIDE_MAX ||
-		    mode.rect.height == 0 || mode.rect.height > VHU_GPU_SIDE_MAX)
-			mode = (struct vhu_gpu_mode){ .enabled = false };
-		s->viewer.sink->wants_mode(s->viewer.sink, i, &mode);
-	}
+	for (unsigned i = 0; i < VHU_GPU_OUTPUTS_MAX; i++)
+		modes[i] = mode_of(&info->pmodes[i]);
+	s->viewer.sink->wants_modes(s->viewer.sink, 0, VHU_GPU_OUTPUTS_MAX, modes);
 }
 
 static void modes_done(struct vhu_gpu_call *call)
