@@ -53,7 +53,8 @@ struct vhu_gpu_display {
 	struct vhu_gpu_display_call *asks;
 	/* To the worker, whose loop may have gone: an eventfd stays. */
 	int answers_fd;
-	struct vhu_gpu_mode modes[VHU_GPU_OUTPUTS_MAX];
+	struct vhu_gpu_mode modes[VHU_GPU_OUTPUTS_MAX]; /* the front-end's */
+	struct vhu_gpu_mode viewer_modes[VHU_GPU_OUTPUTS_MAX];
 	bool modes_changed;
 	struct vhu_gpu_display_call *answered;
 
@@ -362,7 +363,9 @@ void vhu_gpu_display_modes(struct vhu_gpu_display *display,
 			   struct vhu_gpu_mode ret_modes[VHU_GPU_OUTPUTS_MAX])
 {
 	pthread_mutex_lock(&display->mutex);
-	memcpy(ret_modes, display->modes, sizeof(display->modes));
+	for (unsigned i = 0; i < VHU_GPU_OUTPUTS_MAX; i++)
+		ret_modes[i] = display->viewer_modes[i].enabled ? display->viewer_modes[i] :
+								  display->modes[i];
 	pthread_mutex_unlock(&display->mutex);
 }
 
@@ -405,27 +408,30 @@ static void wants_changed(struct vhu_gpu_output_sink *sink)
 	look_if_due(display_of(sink));
 }
 
-static bool set_mode(struct vhu_gpu_mode *mode, const struct vhu_gpu_mode *wanted)
-{
-	bool same = mode->enabled == wanted->enabled &&
-		    memcmp(&mode->rect, &wanted->rect, sizeof(mode->rect)) == 0;
-
-	*mode = *wanted;
-	return !same;
-}
-
-static void wants_modes(struct vhu_gpu_output_sink *sink, unsigned scanout, unsigned n,
-			const struct vhu_gpu_mode *modes)
+static void has_modes(struct vhu_gpu_output_sink *sink,
+		      const struct vhu_gpu_mode modes[VHU_GPU_OUTPUTS_MAX])
 {
 	struct vhu_gpu_display *display = display_of(sink);
-	bool others = false;
 
 	pthread_mutex_lock(&display->mutex);
-	for (unsigned i = 0; i < n; i++)
-		others |= set_mode(&display->modes[scanout + i], &modes[i]);
-	display->modes_changed |= others;
+	memcpy(display->modes, modes, sizeof(display->modes));
 	pthread_mutex_unlock(&display->mutex);
-	if (others)
+}
+
+static void wants_mode(struct vhu_gpu_output_sink *sink, unsigned scanout,
+		       const struct vhu_gpu_mode *mode)
+{
+	struct vhu_gpu_display *display = display_of(sink);
+	struct vhu_gpu_mode *known = &display->viewer_modes[scanout];
+	bool other;
+
+	pthread_mutex_lock(&display->mutex);
+	other = known->enabled != mode->enabled ||
+		memcmp(&known->rect, &mode->rect, sizeof(mode->rect)) != 0;
+	*known = *mode;
+	display->modes_changed |= other;
+	pthread_mutex_unlock(&display->mutex);
+	if (other)
 		eventfd_write(display->answers_fd, 1);
 }
 
@@ -531,7 +537,8 @@ int vhu_gpu_display_new(const struct vhu_gpu_options *options, struct vhu_loop *
 	display->socket_fd = display->answers_fd = -1;
 	display->sink = (struct vhu_gpu_output_sink){
 		.wants_changed = wants_changed,
-		.wants_modes = wants_modes,
+		.has_modes = has_modes,
+		.wants_mode = wants_mode,
 		.answered = answered,
 	};
 	for (unsigned i = 0; i < VHU_GPU_OUTPUTS_MAX; i++)

@@ -46,7 +46,7 @@ int vhu_gpu_new(const struct vhu_gpu_options *options, struct vhu_device **ret_d
 
 /* Main. A PNG of each scanout that shows something, in options->screenshot_dir. */
 void vhu_gpu_screenshot(struct vhu_device *device);
-/* Main. One line of JSON to standard output. */
+/* Main. One line of JSON to standard error. */
 void vhu_gpu_print_stats(struct vhu_device *device);
 
 #endif

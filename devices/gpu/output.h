@@ -28,13 +28,13 @@ struct vhu_gpu_picture {
 struct vhu_gpu_output_sink {
 	/* Somebody looks now, or nobody any more. */
 	void (*wants_changed)(struct vhu_gpu_output_sink *sink);
-	/*
-	 * This is how large n scanouts from this one on would be shown; rect.x and y are 0 where
-	 * the output has no desk.
-	 */
-	void (*wants_modes)(struct vhu_gpu_output_sink *sink, unsigned scanout, unsigned n,
-			    const struct vhu_gpu_mode *modes);
-	/* To vhu_gpu_socket_ask_modes(): wants_modes() has told them, or nobody will for now. */
+	/* The front-end's modes; it tells the guest itself when they have changed. */
+	void (*has_modes)(struct vhu_gpu_output_sink *sink,
+			  const struct vhu_gpu_mode modes[VHU_GPU_OUTPUTS_MAX]);
+	/* Who looks would like this one, not enabled: no longer. We tell the guest. */
+	void (*wants_mode)(struct vhu_gpu_output_sink *sink, unsigned scanout,
+			   const struct vhu_gpu_mode *mode);
+	/* To vhu_gpu_socket_ask_modes(): has_modes() has told them, or nobody will for now. */
 	void (*answered)(struct vhu_gpu_output_sink *sink);
 };
 

@@ -4,6 +4,15 @@
 
 #include "common/base/stats.h"
 
+/* The worker's. */
+struct vhu_gpu_stats {
+	struct vhu_counter commands, errors;	  /* of both queues */
+	struct vhu_counter resources, held_bytes; /* that there are now */
+	struct vhu_counter transfers, transfer_bytes;
+	struct vhu_counter scanouts; /* set */
+	struct vhu_counter flushes, cursors;
+};
+
 struct vhu_gpu_display_stats {
 	/* Counted by the worker. */
 	struct vhu_counter frames;     /* that the guest has shown or flushed */

@@ -213,7 +213,7 @@ static void tell_modes(struct gpu_socket *s, const struct virtio_gpu_resp_displa
 
 	for (unsigned i = 0; i < VHU_GPU_OUTPUTS_MAX; i++)
 		modes[i] = mode_of(&info->pmodes[i]);
-	s->viewer.sink->wants_modes(s->viewer.sink, 0, VHU_GPU_OUTPUTS_MAX, modes);
+	s->viewer.sink->has_modes(s->viewer.sink, modes);
 }
 
 static void modes_done(struct vhu_gpu_call *call)

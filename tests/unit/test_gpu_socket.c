@@ -299,7 +299,6 @@ static void modes(void **state)
 		    wanted[1].rect.width == 640 && wanted[1].rect.height == 480);
 	for (unsigned i = 2; i < VHU_GPU_OUTPUTS_MAX; i++)
 		assert_false(wanted[i].enabled);
-	assert_int_equal(rig.n_modes_changed, 1);
 	/* Those who came while an answer was outstanding had that one. */
 	n_asked = rig.screen.n_asked;
 	assert_in_range(n_asked, 1, ARRAY_SIZE(asks) / 2);
@@ -307,13 +306,13 @@ static void modes(void **state)
 	rig_ask(&ask);
 	rig_wait_done(&ask);
 	assert_int_equal(rig.screen.n_asked, n_asked + 1);
-	assert_int_equal(rig.n_modes_changed, 1);
 	set_mode(1, 1920, 7, 800, 600);
 	rig_ask(&ask);
 	rig_wait_done(&ask);
 	vhu_gpu_display_modes(rig.display, wanted);
 	assert_int_equal(wanted[1].rect.width, 800);
-	assert_int_equal(rig.n_modes_changed, 2);
+	/* The front-end tells the guest itself. */
+	assert_int_equal(rig.n_modes_changed, 0);
 }
 
 static void modes_that_nobody_tells(void **state)
@@ -331,7 +330,6 @@ static void modes_that_nobody_tells(void **state)
 	rig_ask(&ask);
 	rig_wait_done(&ask);
 	assert_in_range(vhu_now_ns() - start_ns, NS_PER_SEC / 2, 10 * NS_PER_SEC);
-	assert_int_equal(rig.n_modes_changed, 1);
 
 	/* Who goes away instead of an answer does not keep anyone waiting. */
 	start_ns = vhu_now_ns();

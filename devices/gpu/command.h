@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHU_DEVICES_GPU_COMMAND_H
+#define VHU_DEVICES_GPU_COMMAND_H
+
+/* Commands (virtio 1.3, 5.7.6.7): how they are taken from a chain, and answered. */
+
+#include "common/base/iov.h"
+#include "devices/gpu/gpu_priv.h"
+
+/* A command on its way; everything in it is little-endian, as it came. */
+struct vhu_gpu_request {
+	union {
+		struct virtio_gpu_ctrl_hdr header;
+		struct virtio_gpu_resource_create_2d create_2d;
+		struct virtio_gpu_resource_unref unref;
+		struct virtio_gpu_set_scanout set_scanout;
+		struct virtio_gpu_resource_flush flush;
+		struct virtio_gpu_transfer_to_host_2d transfer;
+		struct virtio_gpu_resource_attach_backing attach;
+		struct virtio_gpu_resource_detach_backing detach;
+		struct virtio_gpu_cmd_get_edid get_edid;
+		struct virtio_gpu_resource_assign_uuid assign_uuid;
+		struct virtio_gpu_resource_create_blob create_blob;
+		struct virtio_gpu_set_scanout_blob set_scanout_blob;
+		struct virtio_gpu_update_cursor cursor;
+	} command;
+	struct vhu_iov_cursor rest; /* what follows the struct */
+	struct vhu_chain *chain;
+	/* What is behind the header of the answer: set by who answers with more than a header. */
+	union {
+		struct virtio_gpu_ctrl_hdr header;
+		struct virtio_gpu_resp_display_info display_info;
+		struct virtio_gpu_resp_edid edid;
+		struct virtio_gpu_resp_resource_uuid uuid;
+	} response;
+	size_t response_bytes;
+};
+
+/* Everything that is in the queue. */
+void vhu_gpu_handle_queue(struct vhu_gpu *gpu, unsigned queue);
+/* Those that wait for the display's modes. */
+void vhu_gpu_answer_modes(struct vhu_gpu *gpu);
+/* The renderer's answer to one that waits. */
+void vhu_gpu_answer_held(struct vhu_gpu *gpu, uint64_t token, uint32_t response);
+
+struct vhu_gpu_rect vhu_gpu_rect_of(const struct virtio_gpu_rect *rect);
+/* Not empty, and inside. */
+bool vhu_gpu_rect_fits(const struct vhu_gpu_rect *rect, uint32_t width, uint32_t height);
+/* A known format, and every line inside of so many bytes. */
+bool vhu_gpu_image_fits(const struct vhu_gpu_image *image, uint64_t bytes);
+/*
+ * The n memory entries that follow, in *ret_ranges (to be freed). Returns VIRTIO_GPU_RESP_*: a
+ * number that is none, or not all of them are there.
+ */
+uint32_t vhu_gpu_read_entries(struct vhu_gpu_request *request, uint32_t n,
+			      struct vhu_gpu_range **ret_ranges);
+
+/* commands_2d.c, commands_blob.c */
+uint32_t vhu_gpu_get_display_info(struct vhu_gpu *gpu, struct vhu_gpu_request *request);
+uint32_t vhu_gpu_get_edid(struct vhu_gpu *gpu, struct vhu_gpu_request *request);
+uint32_t vhu_gpu_create_2d(struct vhu_gpu *gpu, struct vhu_gpu_request *request);
+uint32_t vhu_gpu_unref(struct vhu_gpu *gpu, struct vhu_gpu_request *request);
+uint32_t vhu_gpu_set_scanout(struct vhu_gpu *gpu, struct vhu_gpu_request *request);
+uint32_t vhu_gpu_resource_flush(struct vhu_gpu *gpu, struct vhu_gpu_request *request);
+uint32_t vhu_gpu_transfer(struct vhu_gpu *gpu, struct vhu_gpu_request *request);
+uint32_t vhu_gpu_attach_backing(struct vhu_gpu *gpu, struct vhu_gpu_request *request);
+uint32_t vhu_gpu_detach_backing(struct vhu_gpu *gpu, struct vhu_gpu_request *request);
+uint32_t vhu_gpu_assign_uuid(struct vhu_gpu *gpu, struct vhu_gpu_request *request);
+uint32_t vhu_gpu_create_blob(struct vhu_gpu *gpu, struct vhu_gpu_request *request);
+uint32_t vhu_gpu_set_scanout_blob(struct vhu_gpu *gpu, struct vhu_gpu_request *request);
+
+#endif

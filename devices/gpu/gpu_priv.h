@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHU_DEVICES_GPU_GPU_PRIV_H
+#define VHU_DEVICES_GPU_GPU_PRIV_H
+
+/* The card: what the driver has made, and what is shown of it. Everything on the worker. */
+
+#include <endian.h>
+#include <linux/virtio_gpu.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/backend/device.h"
+#include "common/backend/vring.h"
+#include "common/base/log.h"
+#include "devices/gpu/display.h"
+#include "devices/gpu/gpu.h"
+#include "devices/gpu/ids.h"
+#include "devices/gpu/renderer.h"
+#include "devices/gpu/stats.h"
+
+enum {
+	VHU_GPU_CONTROL,
+	VHU_GPU_CURSOR,
+	VHU_GPU_N_QUEUES
+};
+#define VHU_GPU_QUEUE_MAX 1024
+#define VHU_GPU_ENTRIES_MAX 16384 /* of a backing */
+
+struct vhu_gpu_resource {
+	struct vhu_gpu_id id;
+	bool is_blob;
+	uint32_t format, width, height; /* not of a blob */
+	uint64_t blob_bytes;
+	uint64_t held_bytes; /* of what there may be for the guest in all */
+	struct vhu_gpu_range *ranges; /* of the backing, or NULL */
+	unsigned n_ranges;
+	uint32_t scanouts; /* mask: which show it */
+	bool has_uuid;
+	uint8_t uuid[16];
+};
+
+/* What a scanout shows. */
+struct vhu_gpu_scanout {
+	uint32_t resource_id; /* 0: nothing */
+	struct vhu_gpu_rect rect; /* of the resource, or of the image */
+	struct vhu_gpu_image image; /* a blob, as this */
+};
+
+struct vhu_gpu_cursor_state {
+	uint32_t resource_id; /* 0: hidden */
+	uint32_t x, y;
+	struct vhu_gpu_cursor cursor;
+};
+
+/* A chain that waits for an answer, at the place of its slot. */
+struct vhu_gpu_held {
+	struct vhu_chain *chain; /* NULL: none */
+	struct virtio_gpu_ctrl_hdr header;
+	bool asks_modes; /* of the display */
+};
+
+struct vhu_gpu {
+	struct vhu_device device;
+	const struct vhu_gpu_options *options;
+	uint64_t features; /* what the driver took */
+	struct vhu_gpu_display *display;
+	struct vhu_gpu_renderer_sink renderer_sink;
+	struct vhu_gpu_renderer *renderer;
+
+	struct vhu_gpu_ids resources;
+	uint64_t held_bytes;
+	struct vhu_gpu_scanout scanouts[VHU_GPU_OUTPUTS_MAX];
+	struct vhu_gpu_cursor_state cursors[VHU_GPU_OUTPUTS_MAX];
+	uint32_t events; /* VIRTIO_GPU_EVENT_*, of the config space */
+
+	struct vhu_gpu_held held[VHU_GPU_QUEUE_MAX];
+	struct vhu_gpu_display_call modes_call;
+	bool asking; /* modes_call is the display's */
+	struct vhu_log_limit log_limit;
+	struct vhu_gpu_stats stats;
+};
+
+/* --- resources.c ---------------------------------------------------------------------------- */
+
+struct vhu_gpu_resource *vhu_gpu_find_resource(const struct vhu_gpu *gpu, uint32_t id);
+/*
+ * A new one: of image's format and size, or a blob (NULL) without memory yet. VIRTIO_GPU_RESP_*, or
+ * VHU_GPU_LATER.
+ */
+uint32_t vhu_gpu_add_resource(struct vhu_gpu *gpu, uint32_t id, const struct vhu_gpu_image *image,
+			      uint64_t token, struct vhu_gpu_resource **ret_resource);
+/* Its scanouts are off then; the renderer's half goes too. */
+void vhu_gpu_remove_resource(struct vhu_gpu *gpu, struct vhu_gpu_resource *resource);
+/* Takes ranges (malloc), also on an error. VIRTIO_GPU_RESP_*, or VHU_GPU_LATER. */
+uint32_t vhu_gpu_attach(struct vhu_gpu *gpu, struct vhu_gpu_resource *resource,
+			struct vhu_gpu_range *ranges, unsigned n, uint64_t token);
+uint32_t vhu_gpu_detach(struct vhu_gpu *gpu, struct vhu_gpu_resource *resource, uint64_t token);
+/* The renderer has them. Takes ranges. */
+void vhu_gpu_keep_ranges(struct vhu_gpu *gpu, struct vhu_gpu_resource *resource,
+			 struct vhu_gpu_range *ranges, unsigned n);
+/* A new one, which the front-end is told. False: the system has no random numbers. */
+bool vhu_gpu_give_uuid(struct vhu_gpu *gpu, struct vhu_gpu_resource *resource);
+int vhu_gpu_get_shared_object(struct vhu_device *device, const uint8_t uuid[16], int *ret_fd);
+void vhu_gpu_remove_all(struct vhu_gpu *gpu);
+
+/* --- scanouts.c ----------------------------------------------------------------------------- */
+
+/* image: of a blob, else NULL. All has been checked. VIRTIO_GPU_RESP_*. */
+uint32_t vhu_gpu_show(struct vhu_gpu *gpu, unsigned scanout, struct vhu_gpu_resource *resource,
+		      const struct vhu_gpu_rect *rect, const struct vhu_gpu_image *image);
+void vhu_gpu_show_nothing(struct vhu_gpu *gpu, unsigned scanout);
+/* Guest memory is elsewhere: blobs are to be seen anew. */
+void vhu_gpu_show_blobs_again(struct vhu_gpu *gpu);
+/* rect of the resource has changed. */
+void vhu_gpu_flush(struct vhu_gpu *gpu, const struct vhu_gpu_resource *resource,
+		   const struct vhu_gpu_rect *rect);
+/* As the guest is to be told. */
+void vhu_gpu_get_modes(struct vhu_gpu *gpu, struct vhu_gpu_mode ret_modes[VHU_GPU_OUTPUTS_MAX]);
+
+/* --- cursor.c ------------------------------------------------------------------------------- */
+
+uint32_t vhu_gpu_update_cursor(struct vhu_gpu *gpu, const struct virtio_gpu_update_cursor *command);
+uint32_t vhu_gpu_move_cursor(struct vhu_gpu *gpu, const struct virtio_gpu_update_cursor *command);
+void vhu_gpu_send_cursor(struct vhu_gpu *gpu, unsigned scanout);
+
+/* --- state.c -------------------------------------------------------------------------------- */
+
+int vhu_gpu_save(struct vhu_device *device, void **ret_bytes, size_t *ret_len);
+int vhu_gpu_load(struct vhu_device *device, uint32_t version, const void *bytes, size_t len);
+
+bool vhu_gpu_format_known(uint32_t format);
+
+#endif

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* In this process, with nothing but copies: no GL, and every answer at once. */
+#include "devices/gpu/renderer.h"
+
+#include <errno.h>
+#include <linux/virtio_gpu.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/iov.h"
+#include "common/base/num.h"
+#include "common/memory/map.h"
+#include "common/memory/view.h"
+#include "devices/gpu/backing.h"
+#include "devices/gpu/ids.h"
+
+#define OK VIRTIO_GPU_RESP_OK_NODATA
+/* Each is a mapping, of which a process may have some 65,000. */
+#define PIECES_MAX 32768
+
+/* Guest memory that is shown where it is. */
+struct window {
+	struct vhu_gpu_surface surface;
+	struct vhu_view view; /* where its pieces lie apart: so many */
+	unsigned n_pieces;
+};
+
+struct image {
+	struct vhu_gpu_id id;
+	bool is_blob;
+	struct vhu_gpu_surface *surface; /* of a blob: NULL until it is to be shown */
+	struct vhu_gpu_image seen;	 /* a blob, as which image */
+	struct vhu_gpu_backing backing;
+};
+
+struct renderer_2d {
+	struct vhu_gpu_renderer renderer;
+	struct vhu_gpu_ids images;
+	struct vhu_memory *memory; /* a reference, or NULL */
+	unsigned n_pieces;	   /* of all windows */
+};
+
+static struct renderer_2d *of(struct vhu_gpu_renderer *renderer)
+{
+	return container_of(renderer, struct renderer_2d, renderer);
+}
+
+static struct image *find(struct vhu_gpu_renderer *renderer, uint32_t id)
+{
+	return container_of(vhu_gpu_ids_find(&of(renderer)->images, id), struct image, id);
+}
+
+/* --- blobs ---------------------------------------------------------------------------------- */
+
+/* Nobody looks there any more, also if he still has the surface. */
+static void close_window(struct renderer_2d *r, struct image *image)
+{
+	struct window *window = container_of(image->surface, struct window, surface);
+
+	if (!image->surface)
+		return;
+	pthread_mutex_lock(&image->surface->mutex);
+	image->surface->pixels = NULL;
+	pthread_mutex_unlock(&image->surface->mutex);
+	vhu_view_drop(&window->view);
+	r->n_pieces -= window->n_pieces;
+	vhu_gpu_surface_unref(image->surface);
+	image->surface = NULL;
+}
+
+/* The pixels in a row: where they are, or where they are seen. */
+static char *look_at(struct renderer_2d *r, struct window *window,
+		     const struct vhu_gpu_backing *backing, uint64_t offset, size_t bytes)
+{
+	struct iovec *pieces = reallocarray(NULL, backing->n_iov + 1, sizeof(*pieces));
+	struct vhu_iov_cursor cursor;
+	void *seen = NULL;
+	int n;
+
+	if (!pieces)
+		return NULL;
+	vhu_iov_cursor_init(&cursor, backing->iov, backing->n_iov);
+	vhu_iov_skip(&cursor, offset);
+	n = vhu_iov_take(&cursor, bytes, pieces, backing->n_iov);
+	if (n == 1) {
+		seen = pieces[0].iov_base;
+	} else if (n > 1 && r->n_pieces + (unsigned)n <= PIECES_MAX &&
+		   vhu_view_make(&window->view, pieces, (size_t)n, &r->memory->health->faulted,
+				 &seen) == 0) {
+		window->n_pieces = (unsigned)n;
+		r->n_pieces += (unsigned)n;
+	}
+	free(pieces);
+	return (uintptr_t)seen % 4 ? NULL : seen;
+}
+
+static void open_window(struct renderer_2d *r, struct image *image)
+{
+	const struct vhu_gpu_image *seen = &image->seen;
+	size_t bytes = (size_t)seen->stride_bytes * (seen->height - 1) + 4 * (size_t)seen->width;
+	struct window *window = calloc(1, sizeof(*window));
+	char *pixels;
+
+	if (!window)
+		return;
+	pixels = image->backing.iov ?
+			 look_at(r, window, &image->backing, seen->offset, bytes) : NULL;
+	if (!pixels) {
+		free(window);
+		return;
+	}
+	window->surface = (struct vhu_gpu_surface){
+		.refs = 1,
+		.width = seen->width,
+		.height = seen->height,
+		.stride_bytes = seen->stride_bytes,
+		.format = seen->format,
+		.pixels = pixels,
+		.bytes = bytes,
+	};
+	pthread_mutex_init(&window->surface.mutex, NULL);
+	image->surface = &window->surface;
+}
+
+static struct vhu_gpu_surface *see(struct renderer_2d *r, struct image *image,
+				   const struct vhu_gpu_image *as)
+{
+	if (image->surface && !memcmp(&image->seen, as, sizeof(*as)))
+		return image->surface;
+	close_window(r, image);
+	image->seen = *as;
+	open_window(r, image);
+	return image->surface;
+}
+
+/* --- images --------------------------------------------------------------------------------- */
+
+static uint32_t create(struct vhu_gpu_renderer *renderer, uint32_t id,
+		       const struct vhu_gpu_image *as, uint64_t token)
+{
+	struct image *image = calloc(1, sizeof(*image));
+
+	(void)token;
+	if (!image || (as && vhu_gpu_surface_new(as->format, as->width, as->height,
+						 &image->surface) < 0)) {
+		free(image);
+		return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
+	}
+	image->id.id = id;
+	image->is_blob = !as;
+	vhu_gpu_ids_add(&of(renderer)->images, &image->id);
+	return OK;
+}
+
+static uint32_t restore(struct vhu_gpu_renderer *renderer, uint32_t id,
+			const struct vhu_gpu_range *ranges, unsigned n)
+{
+	return vhu_gpu_backing_init(&find(renderer, id)->backing, ranges, n,
+				    of(renderer)->memory) < 0 ?
+		       VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY : OK;
+}
+
+static uint32_t attach(struct vhu_gpu_renderer *renderer, uint32_t id,
+		       const struct vhu_gpu_range *ranges, unsigned n, uint64_t token)
+{
+	struct image *image = find(renderer, id);
+	uint32_t status = restore(renderer, id, ranges, n);
+
+	(void)token;
+	if (status != OK || image->backing.iov)
+		return status;
+	vhu_gpu_backing_finish(&image->backing);
+	return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
+}
+
+static uint32_t detach(struct vhu_gpu_renderer *renderer, uint32_t id, uint64_t token)
+{
+	struct image *image = find(renderer, id);
+
+	(void)token;
+	if (!image->backing.ranges)
+		return VIRTIO_GPU_RESP_ERR_UNSPEC;
+	if (image->is_blob)
+		close_window(of(renderer), image);
+	vhu_gpu_backing_finish(&image->backing);
+	return OK;
+}
+
+static void dispose(struct vhu_gpu_id *id, void *data)
+{
+	struct image *image = container_of(id, struct image, id);
+	struct renderer_2d *r = data;
+
+	vhu_gpu_ids_remove(&r->images, id);
+	if (image->is_blob)
+		close_window(r, image);
+	else
+		vhu_gpu_surface_unref(image->surface);
+	vhu_gpu_backing_finish(&image->backing);
+	free(image);
+}
+
+static void destroy(struct vhu_gpu_renderer *renderer, uint32_t id)
+{
+	dispose(&find(renderer, id)->id, of(renderer));
+}
+
+/* Rows from y on, as many as one may hold the mutex for. Whole lines are one copy. */
+static uint32_t copy_band(struct vhu_gpu_surface *surface, const struct vhu_gpu_rect *rect,
+			  uint32_t y, struct vhu_iov_cursor *from)
+{
+	size_t line = 4 * (size_t)rect->width, stride = surface->stride_bytes;
+	uint32_t n = (uint32_t)min_u64(VHU_GPU_BAND_BYTES / line + 1, rect->height - y);
+	char *to = surface->pixels + stride * (rect->y + y) + 4 * (size_t)rect->x;
+
+	pthread_mutex_lock(&surface->mutex);
+	if (line == stride)
+		vhu_iov_read(from, to, line * n);
+	for (uint32_t i = 0; line != stride && i < n; i++) {
+		vhu_iov_read(from, to + stride * i, line);
+		vhu_iov_skip(from, stride - line);
+	}
+	pthread_mutex_unlock(&surface->mutex);
+	return n;
+}
+
+static uint32_t transfer(struct vhu_gpu_renderer *renderer, uint32_t id,
+			 const struct vhu_gpu_rect *rect, uint64_t offset, uint64_t token)
+{
+	struct image *image = find(renderer, id);
+	const struct vhu_gpu_backing *backing = &image->backing;
+	struct vhu_iov_cursor from;
+	uint64_t bytes;
+
+	(void)token;
+	if (!backing->iov || !image->surface)
+		return VIRTIO_GPU_RESP_ERR_UNSPEC;
+	bytes = (uint64_t)image->surface->stride_bytes * (rect->height - 1) + 4ull * rect->width;
+	if (!range_fits(offset, bytes, backing->bytes))
+		return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
+	vhu_iov_cursor_init(&from, backing->iov, backing->n_iov);
+	vhu_iov_skip(&from, offset);
+	for (uint32_t y = 0; y < rect->height;)
+		y += copy_band(image->surface, rect, y, &from);
+	return OK;
+}
+
+static struct vhu_gpu_surface *surface(struct vhu_gpu_renderer *renderer, uint32_t id,
+				       const struct vhu_gpu_image *as)
+{
+	struct image *image = find(renderer, id);
+
+	return image->is_blob ? see(of(renderer), image, as) : image->surface;
+}
+
+/* From now on the pixels are those of a file, where they were. */
+static int share(struct vhu_gpu_renderer *renderer, uint32_t id)
+{
+	struct vhu_gpu_surface *s = find(renderer, id)->surface;
+	cleanup_fd int fd = -1;
+	void *pixels;
+
+	if (find(renderer, id)->is_blob)
+		return -EOPNOTSUPP;
+	fd = memfd_create("vhu-gpu", MFD_CLOEXEC);
+	if (fd < 0 || ftruncate(fd, (off_t)s->bytes) < 0)
+		return -errno;
+	pixels = mmap(NULL, s->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (pixels == MAP_FAILED)
+		return -errno;
+	memcpy(pixels, s->pixels, s->bytes);
+	pthread_mutex_lock(&s->mutex);
+	munmap(s->pixels, s->bytes);
+	s->pixels = pixels;
+	pthread_mutex_unlock(&s->mutex);
+	return steal_fd(&fd);
+}
+
+/* --- the renderer --------------------------------------------------------------------------- */
+
+static void resolve(struct vhu_gpu_id *id, void *data)
+{
+	struct image *image = container_of(id, struct image, id);
+	struct renderer_2d *r = data;
+
+	if (image->is_blob)
+		close_window(r, image);
+	if (image->backing.ranges)
+		vhu_gpu_backing_resolve(&image->backing, r->memory);
+}
+
+static void update_memory(struct vhu_gpu_renderer *renderer, struct vhu_memory *memory)
+{
+	struct vhu_memory *old = of(renderer)->memory;
+
+	of(renderer)->memory = memory ? vhu_memory_ref(memory) : NULL;
+	vhu_gpu_ids_each(&of(renderer)->images, resolve, of(renderer));
+	vhu_memory_unref(old);
+}
+
+static int open_2d(struct vhu_gpu_renderer_sink *sink, struct vhu_gpu_renderer **ret_renderer)
+{
+	struct renderer_2d *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return -ENOMEM;
+	r->renderer = (struct vhu_gpu_renderer){ &vhu_gpu_renderer_2d, sink };
+	*ret_renderer = &r->renderer;
+	return 0;
+}
+
+static void close_2d(struct vhu_gpu_renderer *renderer)
+{
+	struct renderer_2d *r = of(renderer);
+
+	vhu_gpu_ids_each(&r->images, dispose, r);
+	vhu_memory_unref(r->memory);
+	free(r);
+}
+
+const struct vhu_gpu_renderer_ops vhu_gpu_renderer_2d = {
+	.name = "2d",
+	.open = open_2d,
+	.close = close_2d,
+	.update_memory = update_memory,
+	.create = create,
+	.destroy = destroy,
+	.attach = attach,
+	.detach = detach,
+	.transfer = transfer,
+	.restore = restore,
+	.surface = surface,
+	.share = share,
+};
