@@ -9,10 +9,12 @@ set -euo pipefail
 
 build_packages="gcc libc6-dev clang libclang-rt-dev llvm meson ninja-build pkgconf python3 scdoc
 	libcmocka-dev libblkid-dev libevdev-dev libinput-dev libudev-dev libasound2-dev
-	libpixman-1-dev libpng-dev libvncserver-dev strace perl"
+	libpixman-1-dev libpng-dev libvncserver-dev libdrm-dev strace perl"
 guest_packages="busybox-static kmod xz-utils e2fsprogs xfsprogs fio util-linux
-	syslinux mtools dosfstools udev libinput-bin alsa-utils"
+	syslinux mtools dosfstools udev libinput-bin alsa-utils
+	edid-decode gvncviewer socat"
 qemu_packages="qemu-system-x86 qemu-utils"
+contrib_packages="libvirglrenderer1"
 qemu_major=10
 
 cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/vhu
@@ -171,6 +173,36 @@ add_kernel()
 	trap - EXIT
 }
 
+# QEMU's own back-end of a graphics card, to compare with: of the same version as QEMU, which the
+# rest of its package need not be, so that it is unpacked into the cache folder "contrib".
+add_contrib()
+{
+	local version tmp
+
+	version=$(dpkg-query -W -f '${Version}' qemu-system-x86 2>/dev/null) || {
+		step "QEMU's vhost-user-gpu: none, for a QEMU that is in no package"
+		return 0
+	}
+	add_packages "libraries of QEMU's vhost-user-gpu" "" $contrib_packages
+	if [ "$(cat "$cache/contrib/version" 2>/dev/null)" = "$version" ]; then
+		step "QEMU's vhost-user-gpu: $version"
+		return 0
+	fi
+	update_once
+	step "QEMU's vhost-user-gpu: unpacking $version into $cache"
+	mkdir -p "$cache"
+	tmp=$(mktemp -d "$cache/contrib.XXXXXX")
+	trap 'rm -rf "$tmp"' EXIT
+	(cd "$tmp" && apt -o APT::Sandbox::User=root download "qemu-system-gui=$version")
+	dpkg-deb -x "$tmp"/*.deb "$tmp/root"
+	cp "$tmp/root/usr/lib/qemu/vhost-user-gpu" "$tmp"
+	rm -rf "$tmp"/*.deb "$tmp/root"
+	echo "$version" >"$tmp/version"
+	rm -rf "$cache/contrib"
+	mv "$tmp" "$cache/contrib"
+	trap - EXIT
+}
+
 kernel_package()
 {
 	apt-cache pkgnames linux-image-6.12 | grep -E '^linux-image-6\.12\.[^-]*-amd64$' |
@@ -182,3 +214,4 @@ add_packages "building" "" $build_packages
 add_packages "guest programs" "" $guest_packages
 add_qemu
 add_kernel
+add_contrib
