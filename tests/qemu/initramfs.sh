@@ -19,6 +19,8 @@ input_programs="udevadm chrt"
 input_modules="uinput evdev virtio_pci virtio_input"
 sound_programs="aplay arecord amixer script"
 sound_modules="virtio_pci virtio_snd snd-aloop"
+gpu_programs=
+gpu_modules="virtio_pci virtio-gpu virtio_input evdev"
 input_rules="50-udev-default 60-input-id 60-persistent-input 71-seat 73-seat-late"
 
 # A program and the libraries it loads, at the same paths.
@@ -108,6 +110,13 @@ fill_sound()
 	copy_modules $sound_modules
 	mkdir -p usr/share/alsa
 	cp -r /usr/share/alsa/{alsa.conf,cards,ctl,pcm} usr/share/alsa
+}
+
+# Likewise.
+fill_gpu()
+{
+	fill_root
+	copy_modules $gpu_modules
 }
 
 # All that decides what a layer holds: this folder's scripts, the kernel, the programs.
