@@ -38,7 +38,7 @@ static const struct vhu_option rows[] = {
 	  .help = "pictures shown a second at most; default: 60",
 	  .parse = vhu_option_number, .offset = TO(max_fps), .min = 1, .max = 1000 },
 	{ .name = "max-resource-mem", .argument = "SIZE",
-	  .help = "memory that the guest's pixels may take; default: 512M",
+	  .help = "memory that the guest's pixels may take; default: 1G",
 	  .parse = vhu_option_size, .offset = TO(max_resource_mem), .min = 1 << 20 },
 	{ .name = "max-resources", .argument = "N",
 	  .help = "resources that the guest may have; default: 65536",

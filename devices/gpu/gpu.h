@@ -9,15 +9,16 @@
 
 #include "common/backend/device.h"
 
-#define VHU_GPU_OUTPUTS_MAX 16 /* VIRTIO_GPU_MAX_SCANOUTS */
-#define VHU_GPU_SIDE_MAX 16384 /* of anything that has a width and a height, in pixels */
+#define VHU_GPU_OUTPUTS_MAX 16	   /* VIRTIO_GPU_MAX_SCANOUTS */
+#define VHU_GPU_SIDE_MAX 16384	   /* of anything that has a width and a height, in pixels */
+#define VHU_GPU_OUTPUT_SIDE_MIN 64 /* of a monitor */
 
-/* A monitor as the guest sees it; width 0: as large as the front-end says, or 1280x800. */
+/* A monitor as the guest sees it. */
 struct vhu_gpu_output {
-	uint32_t width, height;
-	uint32_t refresh_hz;
+	uint32_t width, height;	      /* 0: as large as the front-end says, or 1280x800 */
+	uint32_t refresh_hz;	      /* 0: 60 */
 	uint32_t width_mm, height_mm; /* 0: by 96 dots an inch */
-	char name[14], serial[14];    /* of the EDID */
+	char name[14], serial[14];    /* of the EDID: printable, without spaces at the ends */
 };
 
 struct vhu_gpu_options {
@@ -25,7 +26,8 @@ struct vhu_gpu_options {
 	unsigned n_outputs;	    /* 0: one, of the front-end's size */
 	bool headless;		    /* a GPU socket is taken, but nothing is shown there */
 	const char *screenshot_dir; /* NULL: the working directory */
-	const char *vnc;	    /* "unix:PATH" or "127.0.0.1:PORT"; NULL: none */
+	/* "unix:PATH" or "127.0.0.1:PORT", of the first output; or NULL */
+	const char *vnc;
 	const char *vnc_password_file;
 	const char *vnc_input; /* the socket of a vhu-input --stream */
 	uint64_t max_fps;
@@ -36,7 +38,7 @@ struct vhu_gpu_options {
 
 extern const struct vhu_gpu_options vhu_gpu_defaults;
 
-/* WxH[@HZ][,name=TEXT][,serial=TEXT][,mm=WxH]. -EINVAL: *ret_why says what it ought to be. */
+/* WxH[@HZ][,name=TEXT][,serial=TEXT][,mm=WxH]. -EINVAL: *ret_why completes "must be ...". */
 int vhu_gpu_output_parse(const char *text, struct vhu_gpu_output *ret_output, const char **ret_why);
 /* What does not fit together: said, -EINVAL. */
 int vhu_gpu_options_check(const struct vhu_gpu_options *options);
