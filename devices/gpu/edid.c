@@ -40,7 +40,7 @@ static const struct mode {
 } modes[] = {
 #define NONE 4
 	{ 3840, 2160, 0, NONE }, { 2560, 1600, 0, NONE }, { 2560, 1440, 0, NONE },
-	{ 1920, 1200, 0, 0 },	 { 1920, 1080, 0, 3 },	  { 1680, 1050, 0, 0 },
+	{ 1920, 1200, 0, NONE }, { 1920, 1080, 0, 3 },	  { 1680, 1050, 0, 0 },
 	{ 1600, 1200, 0, 1 },	 { 1600, 900, 0, 3 },	  { 1440, 900, 0, 0 },
 	{ 1366, 768, 0, NONE },	 { 1280, 1024, 0, 2 },	  { 1280, 800, 0, 0 },
 	{ 1280, 720, 0, 3 },	 { 1024, 768, 8 + 3, NONE }, { 800, 600, 0, NONE },
@@ -83,8 +83,26 @@ static struct timing timing_of(uint32_t width, uint32_t height, uint32_t hz)
 static bool is_plain(const struct timing *t)
 {
 	return t->width <= SIDE_MAX && t->height <= SIDE_MAX && t->h_blank <= SIDE_MAX &&
-	       t->v_blank <= SIDE_MAX &&
-	       t->clock <= CLOCK_MAX;
+	       t->v_blank <= SIDE_MAX && t->clock <= CLOCK_MAX;
+}
+
+static uint64_t khz_of(const struct timing *t)
+{
+	return t->clock * 10 / (t->width + t->h_blank);
+}
+
+/* Besides what is shown, and no larger. */
+static bool offers(const struct mode *mode, const struct timing *shown)
+{
+	return mode->width <= shown->width && mode->height <= shown->height &&
+	       (mode->width != shown->width || mode->height != shown->height ||
+		shown->hz != DEFAULT_HZ);
+}
+
+/* By a detailed timing. */
+static bool offers_detailed(const struct mode *mode, const struct timing *shown)
+{
+	return mode->aspect == NONE && mode->width > 1024 && offers(mode, shown);
 }
 
 static void seal(uint8_t *block, size_t bytes)
@@ -145,24 +163,38 @@ static void put_text(uint8_t *d, uint8_t tag, const char *text)
 		d[5 + len] = '\n';
 }
 
-/* The frequencies of all that is offered: what is below the preferred one is no faster. */
-static void put_range(uint8_t *d, const struct timing *t)
+/* The frequencies of all that is offered, with room for what is rounded. */
+static void put_range(uint8_t *d, const struct timing *shown, const struct timing *plain)
 {
-	uint64_t khz = max_u64(t->clock * 10 / (t->width + t->h_blank) + 1, 75);
-	uint64_t tens_mhz = max_u64((t->clock + 999) / 1000, 17);
-	uint64_t v_max = max_u64(t->hz, DEFAULT_HZ), v_min = min_u64(t->hz, DEFAULT_HZ);
+	/* Of the standard timings, 1600x1200 is the fastest, with 75 kHz and 162 MHz. */
+	uint64_t khz_min = min_u64(min_u64(khz_of(shown), khz_of(plain)), 30);
+	uint64_t khz = max_u64(khz_of(shown), 75);
+	uint64_t clock = max_u64(shown->clock, 16200);
+	uint64_t v_min = min_u64(shown->hz, DEFAULT_HZ) - 1;
+	uint64_t v_max = max_u64(shown->hz, DEFAULT_HZ) + 1, tens_mhz;
 
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+		if (offers_detailed(&modes[i], shown)) {
+			const struct timing t =
+				timing_of(modes[i].width, modes[i].height, DEFAULT_HZ);
+
+			khz = max_u64(khz, khz_of(&t));
+			clock = max_u64(clock, t.clock);
+		}
+	}
+	khz++;
+	tens_mhz = (clock + 999) / 1000;
 	/* What has no place in it. */
-	if (khz > 510 || tens_mhz > 255 || v_max > 510) {
+	if (khz > 510 || tens_mhz > 255) {
 		d[3] = 0x10;
 		return;
 	}
 	d[3] = 0xfd;
-	/* From 255 on there is a bit that says so. */
+	/* Above 255 there is a bit that says so. */
 	d[4] = (uint8_t)((v_max > 255 ? 0x02 : 0) | (khz > 255 ? 0x08 : 0));
 	d[5] = (uint8_t)v_min;
 	d[6] = (uint8_t)(v_max > 255 ? v_max - 255 : v_max);
-	d[7] = (uint8_t)min_u64(30, t->clock * 10 / (t->width + t->h_blank));
+	d[7] = (uint8_t)khz_min;
 	d[8] = (uint8_t)(khz > 255 ? khz - 255 : khz);
 	d[9] = (uint8_t)tens_mhz;
 	d[10] = 0x01; /* range limits only */
@@ -170,13 +202,7 @@ static void put_range(uint8_t *d, const struct timing *t)
 	memset(d + 12, ' ', 6);
 }
 
-static bool offers(const struct mode *mode, uint32_t width, uint32_t height)
-{
-	return mode->width <= width && mode->height <= height &&
-	       (mode->width != width || mode->height != height);
-}
-
-static void put_usual(uint8_t *edid, uint32_t width, uint32_t height)
+static void put_usual(uint8_t *edid, const struct timing *shown)
 {
 	unsigned n = 0;
 
@@ -184,10 +210,10 @@ static void put_usual(uint8_t *edid, uint32_t width, uint32_t height)
 	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
 		const struct mode *mode = &modes[i];
 
-		if (mode->aspect == NONE && mode->width <= width && mode->height <= height &&
-		    mode->width <= 1024)
+		if (mode->width <= 1024 && mode->width <= shown->width &&
+		    mode->height <= shown->height)
 			edid[35 + mode->established / 8] |= (uint8_t)(1 << mode->established % 8);
-		if (mode->aspect == NONE || n == N_STANDARD || !offers(mode, width, height))
+		if (mode->aspect == NONE || n == N_STANDARD || !offers(mode, shown))
 			continue;
 		edid[38 + 2 * n] = (uint8_t)(mode->width / 8 - 31);
 		edid[39 + 2 * n++] = (uint8_t)(mode->aspect << 6);
@@ -208,7 +234,8 @@ static void put_base(uint8_t *edid, const struct vhu_gpu_output *output, unsigne
 	edid[8] = (uint8_t)(vendor >> 8);
 	edid[9] = (uint8_t)vendor;
 	edid[10] = 1; /* product */
-	edid[12] = (uint8_t)(scanout + 1);
+	if (!*output->serial)
+		edid[12] = (uint8_t)(scanout + 1);
 	edid[17] = 2026 - 1990;
 	edid[18] = 1;
 	edid[19] = 4;
@@ -218,9 +245,9 @@ static void put_base(uint8_t *edid, const struct vhu_gpu_output *output, unsigne
 	edid[23] = 120;	 /* gamma 2.2 */
 	edid[24] = 0x06; /* sRGB; the preferred timing is the native one */
 	memcpy(edid + 25, srgb, sizeof(srgb));
-	put_usual(edid, shown->width, shown->height);
+	put_usual(edid, shown);
 	put_detailed(edid + 54, plain, &size);
-	put_range(edid + 72, shown);
+	put_range(edid + 72, shown, plain);
 	put_text(edid + 90, 0xfc, *output->name ? output->name : name);
 	if (*output->serial)
 		put_text(edid + 108, 0xff, output->serial);
@@ -247,8 +274,7 @@ static void put_cta(uint8_t *block, const struct vhu_gpu_output *output, const s
 	for (size_t i = 0; i < ARRAY_SIZE(modes) && at + DESCRIPTOR_BYTES <= end; i++) {
 		const struct timing t = timing_of(modes[i].width, modes[i].height, DEFAULT_HZ);
 
-		if (modes[i].aspect != NONE || modes[i].width <= 1024 ||
-		    !offers(&modes[i], shown->width, shown->height))
+		if (!offers_detailed(&modes[i], shown))
 			continue;
 		put_detailed(at, &t, &size);
 		at += DESCRIPTOR_BYTES;
@@ -311,17 +337,20 @@ size_t vhu_gpu_edid_make(const struct vhu_gpu_output *output, unsigned scanout, 
 			 uint32_t height, uint8_t ret_edid[VHU_GPU_EDID_BYTES_MAX])
 {
 	uint32_t hz = output->refresh_hz ? output->refresh_hz : DEFAULT_HZ;
-	struct timing shown = timing_of(width, height, hz), plain = shown;
-	bool has_cta = width >= 640 && height >= 480;
+	struct timing shown = timing_of((uint32_t)max_u64(width, VHU_GPU_OUTPUT_SIDE_MIN),
+					(uint32_t)max_u64(height, VHU_GPU_OUTPUT_SIDE_MIN), hz);
+	struct timing plain = shown;
+	/* CTA-861 wants 640x480. */
+	bool has_cta = shown.width >= 640 && shown.height >= 480;
 	size_t n = 1;
 
 	/* The largest usual one in its place. */
 	for (size_t i = 0; !is_plain(&plain) && i < ARRAY_SIZE(modes); i++)
-		if (offers(&modes[i], width, height))
+		if (offers(&modes[i], &shown))
 			plain = timing_of(modes[i].width, modes[i].height, DEFAULT_HZ);
 	if (!is_plain(&plain))
-		plain = timing_of((uint32_t)min_u64(width, 1920), (uint32_t)min_u64(height, 1080),
-				  DEFAULT_HZ);
+		plain = timing_of((uint32_t)min_u64(shown.width, 1920),
+				  (uint32_t)min_u64(shown.height, 1080), DEFAULT_HZ);
 	memset(ret_edid, 0, VHU_GPU_EDID_BYTES_MAX);
 	if (has_cta)
 		put_cta(ret_edid + BLOCK_BYTES * n++, output, &shown);

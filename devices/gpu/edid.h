@@ -12,8 +12,8 @@
 #define VHU_GPU_EDID_BYTES_MAX 1024
 
 /*
- * Of output, with width and height in place of its own as the preferred mode, and the usual modes
- * up to that size. Returns the bytes, a multiple of 128.
+ * Of output, with width and height (up to VHU_GPU_SIDE_MAX) in place of its own as the preferred
+ * mode, and the usual modes up to that size. Returns the bytes, a multiple of 128.
  */
 size_t vhu_gpu_edid_make(const struct vhu_gpu_output *output, unsigned scanout, uint32_t width,
 			 uint32_t height, uint8_t ret_edid[VHU_GPU_EDID_BYTES_MAX]);
