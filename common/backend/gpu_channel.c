@@ -124,7 +124,9 @@ static void lose(struct vhu_gpu_channel *channel, int error)
 {
 	if (channel->fd < 0)
 		return;
-	vhu_warning("GPU socket: %s; it is closed", strerror(-error));
+	/* A driver that starts again has another one. */
+	vhu_log(error == -ECONNRESET || error == -EPIPE ? VHU_LOG_DEBUG : VHU_LOG_WARNING,
+		"GPU socket: %s; it is closed", strerror(-error));
 	shut(channel, error == -EPROTO ? -EPROTO : -ENOTCONN);
 	if (channel->ops->lost && !channel->destroyed)
 		channel->ops->lost(channel->data);
