@@ -27,6 +27,7 @@ struct head {
 	struct vhu_gpu_rect part;
 	struct vhu_gpu_tiles damage; /* of that part */
 	bool dirty;		     /* to be looked at */
+	bool flushed;		     /* since it was last looked at */
 	bool cursor_image, cursor_place; /* that are new */
 	struct vhu_gpu_cursor cursor;
 	uint32_t cursor_x, cursor_y;
@@ -117,7 +118,7 @@ static bool take_damage(struct vhu_gpu_display *display, struct head *head,
 		*ret_part = head->part;
 		display->damage = head->damage;
 		vhu_gpu_tiles_init(&head->damage, head->part.width, head->part.height);
-		head->dirty = false;
+		head->dirty = head->flushed = false;
 	}
 	pthread_mutex_unlock(&display->mutex);
 	return dirty;
@@ -271,9 +272,6 @@ static void wake(struct vhu_gpu_display *display)
 /* The mutex is held. There is something to look at. */
 static void mark_dirty(struct vhu_gpu_display *display, struct head *head)
 {
-	vhu_counter_add(&display->stats.frames, 1);
-	if (head->dirty)
-		vhu_counter_add(&display->stats.superseded, 1);
 	head->dirty = true;
 	if (display->rests)
 		wake(display);
@@ -306,8 +304,12 @@ void vhu_gpu_display_damage(struct vhu_gpu_display *display, unsigned scanout,
 
 	pthread_mutex_lock(&display->mutex);
 	vhu_gpu_tiles_add(&head->damage, rect);
-	if (head->damage.n)
+	if (head->damage.n) {
+		vhu_counter_add(&display->stats.frames, 1);
+		vhu_counter_add(&display->stats.superseded, head->flushed);
+		head->flushed = true;
 		mark_dirty(display, head);
+	}
 	pthread_mutex_unlock(&display->mutex);
 }
 

@@ -15,7 +15,7 @@ struct vhu_gpu_stats {
 
 struct vhu_gpu_display_stats {
 	/* Counted by the worker. */
-	struct vhu_counter frames;     /* that the guest has shown or flushed */
+	struct vhu_counter frames;     /* that the guest has flushed */
 	struct vhu_counter superseded; /* of them, before they were looked at */
 	/* By the display's thread. */
 	struct vhu_counter looks; /* at a scanout */

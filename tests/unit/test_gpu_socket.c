@@ -317,7 +317,7 @@ static void modes(void **state)
 
 static void modes_that_nobody_tells(void **state)
 {
-	struct rig_ask ask;
+	struct rig_ask ask, other;
 	uint64_t start_ns;
 
 	(void)state;
@@ -328,7 +328,10 @@ static void modes_that_nobody_tells(void **state)
 	rig.screen.silent = true;
 	start_ns = vhu_now_ns();
 	rig_ask(&ask);
+	usleep(20000);
+	rig_ask(&other);
 	rig_wait_done(&ask);
+	rig_wait_done(&other);
 	assert_in_range(vhu_now_ns() - start_ns, NS_PER_SEC / 2, 10 * NS_PER_SEC);
 
 	/* Who goes away instead of an answer does not keep anyone waiting. */
