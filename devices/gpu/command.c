@@ -24,6 +24,7 @@ static uint32_t move_cursor(struct vhu_gpu *gpu, struct vhu_gpu_request *request
 }
 
 static const struct row {
+	const char *name; /* in statistics */
 	uint32_t type;
 	size_t bytes;
 	unsigned queue;
@@ -32,7 +33,10 @@ static const struct row {
 	uint32_t (*run)(struct vhu_gpu *gpu, struct vhu_gpu_request *request);
 } rows[] = {
 #define CONTROL(type, what, feature, run) \
-	{ VIRTIO_GPU_CMD_##type, sizeof(struct what), VHU_GPU_CONTROL, feature, run }
+	{ #type, VIRTIO_GPU_CMD_##type, sizeof(struct what), VHU_GPU_CONTROL, feature, run }
+#define CURSOR(type, run)                                                                      \
+	{ #type, VIRTIO_GPU_CMD_##type, sizeof(struct virtio_gpu_update_cursor), VHU_GPU_CURSOR, \
+	  NO_FEATURE, run }
 	CONTROL(GET_DISPLAY_INFO, virtio_gpu_ctrl_hdr, NO_FEATURE, vhu_gpu_get_display_info),
 	CONTROL(RESOURCE_CREATE_2D, virtio_gpu_resource_create_2d, NO_FEATURE, vhu_gpu_create_2d),
 	CONTROL(RESOURCE_UNREF, virtio_gpu_resource_unref, NO_FEATURE, vhu_gpu_unref),
@@ -50,11 +54,16 @@ static const struct row {
 		vhu_gpu_create_blob),
 	CONTROL(SET_SCANOUT_BLOB, virtio_gpu_set_scanout_blob, VIRTIO_GPU_F_RESOURCE_BLOB,
 		vhu_gpu_set_scanout_blob),
-	{ VIRTIO_GPU_CMD_UPDATE_CURSOR, sizeof(struct virtio_gpu_update_cursor), VHU_GPU_CURSOR,
-	  NO_FEATURE, update_cursor },
-	{ VIRTIO_GPU_CMD_MOVE_CURSOR, sizeof(struct virtio_gpu_update_cursor), VHU_GPU_CURSOR,
-	  NO_FEATURE, move_cursor },
+	CURSOR(UPDATE_CURSOR, update_cursor),
+	CURSOR(MOVE_CURSOR, move_cursor),
 };
+
+static_assert(ARRAY_SIZE(rows) <= VHU_GPU_COMMANDS_MAX, "each kind is counted");
+
+const char *vhu_gpu_command_name(unsigned kind)
+{
+	return kind < ARRAY_SIZE(rows) ? rows[kind].name : NULL;
+}
 
 /* --- helpers of the commands ---------------------------------------------------------------- */
 
@@ -232,6 +241,7 @@ static uint32_t run(struct vhu_gpu *gpu, unsigned queue, struct vhu_gpu_request 
 	row = find_row(gpu, le32toh(header->type), queue);
 	if (!row)
 		return VIRTIO_GPU_RESP_ERR_UNSPEC;
+	vhu_counter_add(&gpu->stats.kinds[row - rows], 1);
 	more = row->bytes - sizeof(*header);
 	if (vhu_iov_read(&request->rest, header + 1, more) < more)
 		return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;

@@ -105,7 +105,6 @@ uint32_t vhu_gpu_resource_flush(struct vhu_gpu *gpu, struct vhu_gpu_request *req
 		return VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID;
 	if (!resource->is_blob && !vhu_gpu_rect_fits(&rect, resource->width, resource->height))
 		return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
-	vhu_counter_add(&gpu->stats.flushes, 1);
 	vhu_gpu_flush(gpu, resource, &rect);
 	return OK;
 }
@@ -124,7 +123,6 @@ uint32_t vhu_gpu_transfer(struct vhu_gpu *gpu, struct vhu_gpu_request *request)
 		return OK;
 	if (!vhu_gpu_rect_fits(&rect, resource->width, resource->height))
 		return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
-	vhu_counter_add(&gpu->stats.transfers, 1);
 	vhu_counter_add(&gpu->stats.transfer_bytes, 4ull * rect.width * rect.height);
 	return gpu->renderer->ops->transfer(gpu->renderer, id, &rect, le64toh(command->offset),
 					    request->chain->slot);

@@ -69,7 +69,6 @@ static void place(struct vhu_gpu *gpu, unsigned scanout,
 
 	c->x = le32toh(command->pos.x);
 	c->y = le32toh(command->pos.y);
-	vhu_counter_add(&gpu->stats.cursors, 1);
 	vhu_gpu_display_move_cursor(gpu->display, scanout, c->x, c->y, c->resource_id);
 }
 

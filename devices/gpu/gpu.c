@@ -159,7 +159,7 @@ static void gpu_destroy(struct vhu_device *device)
 {
 	struct vhu_gpu *gpu = gpu_of(device);
 
-	if (gpu->options->stats)
+	if (gpu->options->stats && gpu->display)
 		vhu_gpu_print_stats(device);
 	dispose(gpu);
 }

@@ -37,7 +37,6 @@ uint32_t vhu_gpu_show(struct vhu_gpu *gpu, unsigned scanout, struct vhu_gpu_reso
 	if (image)
 		gpu->scanouts[scanout].image = *image;
 	resource->scanouts |= 1u << scanout;
-	vhu_counter_add(&gpu->stats.scanouts, 1);
 	vhu_gpu_display_show(gpu->display, scanout, surface, rect);
 	return VIRTIO_GPU_RESP_OK_NODATA;
 }

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "common/base/num.h"
 #include "devices/gpu/gpu_priv.h"
@@ -11,38 +12,64 @@ struct named {
 	size_t offset;
 };
 
-static const struct named counters[] = {
+static const struct named card[] = {
 #define COUNTER(field) { #field, offsetof(struct vhu_gpu_stats, field) }
-	COUNTER(commands),  COUNTER(errors),	     COUNTER(resources), COUNTER(held_bytes),
-	COUNTER(transfers), COUNTER(transfer_bytes), COUNTER(scanouts),	 COUNTER(flushes),
-	COUNTER(cursors),
+	COUNTER(commands),   COUNTER(errors),	      COUNTER(resources),
+	COUNTER(held_bytes), COUNTER(transfer_bytes),
 #undef COUNTER
 };
 
-static const struct named display_counters[] = {
+static const struct named shown[] = {
 #define COUNTER(field) { #field, offsetof(struct vhu_gpu_display_stats, field) }
-	COUNTER(frames), COUNTER(superseded), COUNTER(looks),  COUNTER(tiles_compared),
-	COUNTER(tiles_changed), COUNTER(sockets), COUNTER(updates), COUNTER(update_bytes),
-	{ "cursors_sent", offsetof(struct vhu_gpu_display_stats, cursors) },
+	COUNTER(frames),	 COUNTER(superseded),	 COUNTER(looks),
+	COUNTER(tiles_compared), COUNTER(tiles_changed), COUNTER(sockets),
+	COUNTER(updates),	 COUNTER(update_bytes),	 COUNTER(cursors),
 #undef COUNTER
 };
 
-static void print(const struct named *named, size_t n, const void *stats, const char *end)
+static void print(FILE *out, const struct named *named, size_t n, const void *stats)
 {
 	for (size_t i = 0; i < n; i++) {
 		const void *counter = (const char *)stats + named[i].offset;
 
-		fprintf(stderr, "\"%s\": %" PRIu64 "%s", named[i].name, vhu_counter_get(counter),
-			i + 1 < n ? ", " : end);
+		fprintf(out, "%s\"%s\": %" PRIu64, i ? ", " : "", named[i].name,
+			vhu_counter_get(counter));
 	}
 }
 
+/* Those that have come. */
+static void print_kinds(FILE *out, const struct vhu_counter *kinds)
+{
+	const char *name, *comma = "";
+
+	for (unsigned i = 0; (name = vhu_gpu_command_name(i)); i++) {
+		uint64_t n = vhu_counter_get(&kinds[i]);
+
+		if (!n)
+			continue;
+		fprintf(out, "%s\"%s\": %" PRIu64, comma, name, n);
+		comma = ", ";
+	}
+}
+
+/* One write: lines of other threads do not mix with it. */
 void vhu_gpu_print_stats(struct vhu_device *device)
 {
 	const struct vhu_gpu *gpu = container_of(device, struct vhu_gpu, device);
+	char *line = NULL;
+	size_t len;
+	FILE *out = open_memstream(&line, &len);
 
-	fprintf(stderr, "{");
-	print(counters, ARRAY_SIZE(counters), &gpu->stats, ", ");
-	print(display_counters, ARRAY_SIZE(display_counters), vhu_gpu_display_stats(gpu->display),
-	      "}\n");
+	if (!out)
+		return;
+	fputs("{", out);
+	print(out, card, ARRAY_SIZE(card), &gpu->stats);
+	fputs(", \"kinds\": {", out);
+	print_kinds(out, gpu->stats.kinds);
+	fputs("}, \"display\": {", out);
+	print(out, shown, ARRAY_SIZE(shown), vhu_gpu_display_stats(gpu->display));
+	fputs("}}\n", out);
+	fclose(out);
+	fputs(line, stderr);
+	free(line);
 }

@@ -4,14 +4,18 @@
 
 #include "common/base/stats.h"
 
+#define VHU_GPU_COMMANDS_MAX 16 /* kinds of them */
+
 /* The worker's. */
 struct vhu_gpu_stats {
 	struct vhu_counter commands, errors;	  /* of both queues */
 	struct vhu_counter resources, held_bytes; /* that there are now */
-	struct vhu_counter transfers, transfer_bytes;
-	struct vhu_counter scanouts; /* set */
-	struct vhu_counter flushes, cursors;
+	struct vhu_counter transfer_bytes;
+	struct vhu_counter kinds[VHU_GPU_COMMANDS_MAX]; /* of commands: vhu_gpu_command_name() */
 };
+
+/* A kind of commands, or NULL: there are no more. */
+const char *vhu_gpu_command_name(unsigned kind);
 
 struct vhu_gpu_display_stats {
 	/* Counted by the worker. */

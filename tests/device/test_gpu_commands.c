@@ -422,6 +422,29 @@ static void uuids(void **state)
 			 ERR(INVALID_RESOURCE_ID));
 }
 
+static void statistics_at_the_end(void **state)
+{
+	struct screen *screen = *state;
+	static const char *const args[] = { "--stats", NULL };
+	char *said;
+
+	screen_start(screen, args);
+	screen_connect(screen, 0);
+	make_one(screen);
+	assert_int_equal(screen_transfer(screen, 7, screen_rect(0, 0, 64, 16), 0), OK);
+	assert_int_equal(screen_flush(screen, 8, screen_rect(0, 0, 1, 1)),
+			 ERR(INVALID_RESOURCE_ID));
+	assert_int_equal(screen_cursor(screen, VIRTIO_GPU_CMD_MOVE_CURSOR, 0, 0, 1, 1), OK);
+	assert_int_equal(program_end(&screen->program), 0);
+	said = program_said(&screen->program);
+	assert_non_null(strstr(said, "{\"commands\": 5, \"errors\": 1, \"resources\": "));
+	assert_non_null(strstr(said, ", \"transfer_bytes\": 4096, \"kinds\": {"
+				     "\"RESOURCE_CREATE_2D\": 1, \"RESOURCE_FLUSH\": 1, "
+				     "\"TRANSFER_TO_HOST_2D\": 1, \"RESOURCE_ATTACH_BACKING\": 1, "
+				     "\"MOVE_CURSOR\": 1}, \"display\": {\"frames\": 0, "));
+	free(said);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -437,6 +460,7 @@ int main(int argc, char **argv)
 		SCREEN_TEST(display_info),
 		SCREEN_TEST(outputs),
 		SCREEN_TEST(uuids),
+		SCREEN_TEST(statistics_at_the_end),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
