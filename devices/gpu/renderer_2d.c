@@ -58,10 +58,11 @@ static struct image *find(struct vhu_gpu_renderer *renderer, uint32_t id)
 /* Nobody looks there any more, also if he still has the surface. */
 static void close_window(struct renderer_2d *r, struct image *image)
 {
-	struct window *window = container_of(image->surface, struct window, surface);
+	struct window *window;
 
 	if (!image->surface)
 		return;
+	window = container_of(image->surface, struct window, surface);
 	pthread_mutex_lock(&image->surface->mutex);
 	image->surface->pixels = NULL;
 	pthread_mutex_unlock(&image->surface->mutex);

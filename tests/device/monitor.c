@@ -158,22 +158,12 @@ static bool take(struct monitor *monitor)
 	return true;
 }
 
-static bool is_paused(struct monitor *monitor)
-{
-	bool paused;
-
-	pthread_mutex_lock(&monitor->mutex);
-	paused = monitor->paused;
-	pthread_mutex_unlock(&monitor->mutex);
-	return paused;
-}
-
 static void *watch(void *data)
 {
 	struct monitor *monitor = data;
 
 	do
-		while (is_paused(monitor))
+		while (monitor->paused)
 			sleep_ms(1);
 	while (take(monitor));
 	pthread_mutex_lock(&monitor->mutex);
@@ -200,9 +190,7 @@ void monitor_open(struct monitor *monitor, uint32_t width, uint32_t height)
 
 void monitor_close(struct monitor *monitor)
 {
-	pthread_mutex_lock(&monitor->mutex);
 	monitor->paused = false;
-	pthread_mutex_unlock(&monitor->mutex);
 	shutdown(monitor->fd, SHUT_RDWR);
 	pthread_join(monitor->thread, NULL);
 	close(monitor->fd);

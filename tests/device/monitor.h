@@ -8,6 +8,7 @@
  */
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -18,7 +19,8 @@
 struct monitor_picture {
 	uint32_t width, height; /* 0: off */
 	uint32_t *pixels;
-	unsigned n_scanouts, n_updates;
+	atomic_uint n_scanouts;
+	unsigned n_updates;
 	uint32_t cursor_x, cursor_y;
 	bool cursor_visible;
 	unsigned n_cursors;
@@ -30,8 +32,8 @@ struct monitor {
 	int fd, peer_fd; /* peer_fd: the back-end's end, until it was given away; -1 */
 	pthread_t thread;
 	pthread_mutex_t mutex;
-	bool dumb;  /* answers nothing */
-	bool paused; /* reads nothing */
+	atomic_bool dumb;   /* answers nothing */
+	atomic_bool paused; /* reads nothing */
 	bool ended; /* the back-end has closed */
 	unsigned n_asked; /* GET_DISPLAY_INFO */
 	char fault[128]; /* what QEMU would have died of, or "" */
