@@ -19,7 +19,6 @@
 #include "common/base/fd.h"
 #include "common/base/num.h"
 
-#define PATIENCE_NS (20 * NS_PER_SEC)
 #define QUIET_MS 60
 
 struct display_rig rig;
@@ -86,7 +85,7 @@ void rig_ask(struct rig_ask *ask)
 
 void rig_wait_done(const struct rig_ask *ask)
 {
-	uint64_t end_ns = vhu_now_ns() + PATIENCE_NS;
+	uint64_t end_ns = vhu_now_ns() + RIG_PATIENCE_NS;
 
 	while (!ask->n_done && vhu_now_ns() < end_ns) {
 		vhu_loop_turn(rig.loop, NS_PER_MS);
@@ -127,7 +126,7 @@ static void read_bytes(void *buf, size_t len)
 	while (len) {
 		ssize_t n;
 
-		assert_int_equal(poll(&poll_fd, 1, PATIENCE_NS / NS_PER_MS), 1);
+		assert_int_equal(poll(&poll_fd, 1, RIG_PATIENCE_NS / NS_PER_MS), 1);
 		n = recv(rig.screen.fd, at, len, MSG_DONTWAIT);
 		assert_true(n > 0);
 		at += n;
@@ -270,7 +269,7 @@ void screen_expect_closed(void)
 {
 	struct pollfd poll_fd = { .fd = rig.screen.fd };
 
-	assert_int_equal(poll(&poll_fd, 1, PATIENCE_NS / NS_PER_MS), 1);
+	assert_int_equal(poll(&poll_fd, 1, RIG_PATIENCE_NS / NS_PER_MS), 1);
 	assert_true(poll_fd.revents & POLLHUP);
 }
 
@@ -314,7 +313,7 @@ static bool looks_like(const struct screen_head *head, const struct vhu_gpu_surf
 void screen_expect(unsigned scanout, const struct vhu_gpu_surface *surface,
 		   const struct vhu_gpu_rect *part)
 {
-	uint64_t end_ns = vhu_now_ns() + PATIENCE_NS;
+	uint64_t end_ns = vhu_now_ns() + RIG_PATIENCE_NS;
 
 	while (!looks_like(&rig.screen.heads[scanout], surface, part)) {
 		assert_true(vhu_now_ns() < end_ns);

@@ -10,9 +10,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/base/num.h"
 #include "common/wire/gpu_protocol.h"
 #include "devices/gpu/display.h"
 #include "devices/gpu/stats.h"
+
+#define RIG_PATIENCE_NS (20 * NS_PER_SEC)
 
 struct screen_head {
 	uint32_t width, height;
@@ -53,7 +56,16 @@ void screen_plug(void);
 void screen_unplug(void);
 /* Takes a message that is there within so many ms. */
 bool screen_read(int timeout_ms);
-/* All that comes, until the display has been quiet for a while. */
+/* Takes what comes until it is so. */
+#define SCREEN_UNTIL(condition) \
+	do { \
+		uint64_t end_ns_ = vhu_now_ns() + RIG_PATIENCE_NS; \
+		while (!(condition)) { \
+			assert_true(vhu_now_ns() < end_ns_); \
+			screen_read(10); \
+		} \
+	} while (0)
+/* All that comes, until the display has been quiet for a while: no more of it. */
 void screen_settle(void);
 void screen_send(uint32_t request, uint32_t flags, uint32_t size, const void *payload,
 		 uint32_t payload_bytes);

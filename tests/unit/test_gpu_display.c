@@ -100,8 +100,7 @@ static void sizes(void **state)
 	screen_expect(0, b, &half);
 	assert_int_equal(rig.screen.heads[0].n_sizes, 2);
 	vhu_gpu_display_show(rig.display, 0, NULL, NULL);
-	screen_settle();
-	assert_int_equal(rig.screen.heads[0].n_sizes, 3);
+	SCREEN_UNTIL(rig.screen.heads[0].n_sizes == 3);
 	assert_null(rig.screen.heads[0].pixels);
 	vhu_gpu_display_damage(rig.display, 0, &all);
 
@@ -109,8 +108,7 @@ static void sizes(void **state)
 	rig.screen.update_bytes = 0;
 	assert_int_equal(vhu_gpu_surface_new(PLAIN, 320, 200, &black), 0);
 	rig_show(0, black);
-	screen_settle();
-	assert_int_equal(rig.screen.update_bytes, 4 * 320 * 200);
+	SCREEN_UNTIL(rig.screen.update_bytes == 4 * 320 * 200);
 	vhu_gpu_surface_unref(black);
 	vhu_gpu_surface_unref(a);
 	vhu_gpu_surface_unref(b);
@@ -184,7 +182,7 @@ static void frames_a_second(void **state)
 {
 	struct vhu_gpu_surface *surface = surface_make(PLAIN, 320, 200);
 	struct vhu_gpu_rect all = surface_rect(surface);
-	uint64_t start_ns = vhu_now_ns(), end_ns;
+	uint64_t start_ns, took_ns;
 	unsigned n;
 
 	(void)state;
@@ -195,17 +193,17 @@ static void frames_a_second(void **state)
 		rig_draw_and_damage(0, surface, n);
 	usleep(20000);
 	assert_int_equal(RIG_COUNT(looks), 0);
+	start_ns = vhu_now_ns();
 	screen_plug();
 	screen_expect(0, surface, &all);
 	assert_int_equal(RIG_COUNT(looks), 1);
 	assert_true(RIG_COUNT(frames) == 3 && RIG_COUNT(superseded) == 2);
-	start_ns = vhu_now_ns();
 	for (; n < 10; n++)
 		rig_draw_and_damage(0, surface, n);
 	screen_expect(0, surface, &all);
-	end_ns = vhu_now_ns();
-	assert_int_equal(RIG_COUNT(looks), 2);
-	assert_true(end_ns - start_ns > NS_PER_SEC / 8);
+	took_ns = vhu_now_ns() - start_ns;
+	assert_in_range(took_ns, NS_PER_SEC / 4, RIG_PATIENCE_NS);
+	assert_in_range(RIG_COUNT(looks), 2, 1 + took_ns / (NS_PER_SEC / 4));
 	vhu_gpu_surface_unref(surface);
 }
 
@@ -220,12 +218,12 @@ static void pictures_that_are_too_much(void **state)
 	rig_start();
 	screen_plug();
 	rig_show(0, large);
+	SCREEN_UNTIL(rig.screen.heads[0].width == 512);
 	rig_show(1, small);
 	screen_settle();
-	assert_int_equal(rig.screen.heads[0].width, 512);
 	assert_int_equal(rig.screen.heads[1].width, 0);
 	vhu_gpu_display_show(rig.display, 0, NULL, NULL);
-	screen_settle();
+	SCREEN_UNTIL(rig.screen.heads[0].width == 0);
 	rig_show(1, small);
 	screen_expect(1, small, &all);
 	vhu_gpu_surface_unref(large);
@@ -274,51 +272,55 @@ static void cursor(void **state)
 	rig_start();
 	screen_plug();
 	vhu_gpu_display_move_cursor(rig.display, 1, 10, 20, true);
-	screen_settle();
-	assert_true(head->n_moves == 1 && head->cursor_visible);
-	assert_true(head->cursor_x == 10 && head->cursor_y == 20);
+	SCREEN_UNTIL(head->n_moves == 1);
+	assert_true(head->cursor_visible && head->cursor_x == 10 && head->cursor_y == 20);
 	set_cursor(7);
-	screen_settle();
-	assert_true(head->n_moves == 1 && head->n_images == 1 && head->cursor[0] == 7);
+	SCREEN_UNTIL(head->n_images == 1);
+	assert_true(head->n_moves == 1 && head->cursor[0] == 7);
 	assert_true(head->cursor_x == 10 && head->cursor_y == 20);
 	vhu_gpu_display_move_cursor(rig.display, 1, 11, 21, false);
-	screen_settle();
-	assert_true(head->n_moves == 2 && !head->cursor_visible && head->cursor_x == 11);
+	SCREEN_UNTIL(head->n_moves == 2);
+	assert_true(!head->cursor_visible && head->cursor_x == 11);
 	/* One that is not seen waits until it is. */
 	set_cursor(8);
 	screen_settle();
 	assert_true(head->n_images == 1 && !head->cursor_visible);
 	vhu_gpu_display_move_cursor(rig.display, 1, 12, 22, true);
-	screen_settle();
-	assert_true(head->n_images == 2 && head->cursor_visible && head->cursor[0] == 8);
-	assert_int_equal(head->cursor_x, 12);
+	SCREEN_UNTIL(head->n_images == 2);
+	assert_true(head->cursor_visible && head->cursor[0] == 8 && head->cursor_x == 12);
 	/* A new socket's peer knows nothing of it. */
 	screen_plug();
-	screen_settle();
-	assert_true(head->n_images == 1 && head->n_moves == 0 && head->cursor[0] == 8);
+	SCREEN_UNTIL(head->n_images == 1);
+	assert_true(head->n_moves == 0 && head->cursor[0] == 8);
+}
+
+/* Until nothing more fits into the channel. */
+static void wait_till_full(void)
+{
+	uint64_t n;
+
+	do {
+		n = RIG_COUNT(updates);
+		usleep(50000);
+	} while (!n || n != RIG_COUNT(updates));
 }
 
 static void cursor_of_a_slow_reader(void **state)
 {
 	struct vhu_gpu_surface *surface = surface_make(PLAIN, 2048, 2048);
 	struct screen_head *head = &rig.screen.heads[1];
-	uint32_t n;
 
 	(void)state;
 	rig_start();
 	screen_plug();
 	set_cursor(1);
 	rig_show(0, surface);
-	/* The channel is full. */
-	while (RIG_COUNT(updates) == 0)
-		usleep(1000);
-	usleep(20000);
-	for (n = 1; n <= 1000; n++)
+	wait_till_full();
+	for (uint32_t n = 1; n <= 1000; n++)
 		vhu_gpu_display_move_cursor(rig.display, 1, n, 0, true);
 	set_cursor(2);
-	screen_settle();
+	SCREEN_UNTIL(head->cursor_x == 1000 && head->cursor[0] == 2);
 	assert_true(head->n_images + head->n_moves < 10);
-	assert_true(head->cursor_x == 1000 && head->cursor[0] == 2);
 	vhu_gpu_surface_unref(surface);
 }
 

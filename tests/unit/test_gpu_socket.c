@@ -88,10 +88,10 @@ static void off_is_told_too(void **state)
 	screen_plug();
 	screen_expect(0, picture, &all);
 	vhu_gpu_display_show(rig.display, 0, NULL, NULL);
-	screen_settle();
+	SCREEN_UNTIL(rig.screen.heads[0].n_sizes == 2);
 	screen_plug();
+	SCREEN_UNTIL(rig.screen.heads[0].n_sizes == 1);
 	screen_settle();
-	assert_int_equal(rig.screen.heads[0].n_sizes, 1);
 	assert_int_equal(rig.screen.heads[0].width, 0);
 	assert_int_equal(rig.screen.n_updates, 0);
 }
@@ -140,9 +140,9 @@ static void suspended(void **state)
 	assert_int_equal(rig.screen.n_messages, 0);
 	vhu_gpu_display_suspend(rig.display, false);
 	screen_expect(0, picture, &all);
-	screen_settle();
+	SCREEN_UNTIL(rig.screen.heads[0].cursor_x == 9);
+	assert_int_equal(rig.screen.heads[0].n_moves, 1);
 	assert_int_equal(rig.screen.heads[0].n_sizes, 1);
-	assert_true(rig.screen.heads[0].cursor_x == 9 && rig.screen.heads[0].n_moves == 1);
 
 	/* A socket that comes meanwhile is greeted afterwards. */
 	vhu_gpu_display_suspend(rig.display, true);
@@ -159,6 +159,7 @@ static void headless(void **state)
 	(void)state;
 	vhu_gpu_display_move_cursor(rig.display, 0, 1, 1, true);
 	screen_plug();
+	SCREEN_UNTIL(rig.screen.n_messages == 3);
 	screen_settle();
 	assert_int_equal(rig.screen.n_messages, 3);
 	assert_true(rig.screen.n_features == 1 && rig.screen.n_asked == 1);
