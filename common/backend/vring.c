@@ -50,6 +50,20 @@ void vhu_vring_unpop(struct vhu_vring *vring, struct vhu_chain *chain)
 		check_drained(vring);
 }
 
+int vhu_vring_translate(struct vhu_vring *vring, uint64_t address, uint64_t len, uint8_t access,
+			struct iovec *iov, size_t max)
+{
+	return vhu_virtqueue_translate(&vring->queue, address, len, access, iov, max);
+}
+
+void vhu_vring_put_off(struct vhu_vring *vring, struct vhu_chain *chain)
+{
+	vhu_virtqueue_unpop(&vring->queue, chain);
+	vhu_vring_park(vring);
+	if (vring->draining)
+		check_drained(vring);
+}
+
 void vhu_vring_push(struct vhu_vring *vring, struct vhu_chain *chain, uint32_t written)
 {
 	vhu_virtqueue_push(&vring->queue, chain, written);

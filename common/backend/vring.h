@@ -78,6 +78,13 @@ struct vhu_vring {
  */
 struct vhu_vring *vhu_device_vring(struct vhu_device *device, unsigned queue);
 struct vhu_chain *vhu_vring_pop(struct vhu_vring *vring);
+/*
+ * For an address that the last popped chain holds in its bytes: vhu_virtqueue_translate(). What it
+ * missed is asked for when the chain is put off: it is popped again when the IOMMU has told.
+ */
+int vhu_vring_translate(struct vhu_vring *vring, uint64_t address, uint64_t len, uint8_t access,
+			struct iovec *iov, size_t max);
+void vhu_vring_put_off(struct vhu_vring *vring, struct vhu_chain *chain);
 /* Puts the last popped chain back; several in reverse order (see vhu_virtqueue_unpop()). */
 void vhu_vring_unpop(struct vhu_vring *vring, struct vhu_chain *chain);
 /* written: bytes of the writable part that were written. */

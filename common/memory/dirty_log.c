@@ -107,23 +107,11 @@ void vhu_memory_mark_range(const struct vhu_memory *memory, uint64_t gpa, uint64
 		mark(memory->log, gpa / VHU_LOG_PAGE_BYTES, (gpa + len - 1) / VHU_LOG_PAGE_BYTES);
 }
 
-/* The region that host lies in, or NULL. */
-static const struct vhu_memory_slot *find_host(const struct vhu_memory *memory, const char *host)
-{
-	for (unsigned i = 0; i < memory->n_slots; i++) {
-		const struct vhu_memory_slot *slot = &memory->by_gpa[i];
-
-		if ((uintptr_t)host - (uintptr_t)slot->host < slot->size)
-			return slot;
-	}
-	return NULL;
-}
-
 /* A piece may go on in the region that is mapped behind. */
 static void mark_piece(const struct vhu_memory *memory, const char *host, uint64_t len)
 {
 	while (len) {
-		const struct vhu_memory_slot *slot = find_host(memory, host);
+		const struct vhu_memory_slot *slot = vhu_memory_find_host(memory, host);
 		uint64_t offset, part;
 
 		if (!slot) {

@@ -117,6 +117,9 @@ int vhu_memory_translate_uaddr(const struct vhu_memory *memory, uint64_t uaddr, 
 
 /* The same as one contiguous piece inside one region, or NULL. */
 void *vhu_memory_from_gpa(const struct vhu_memory *memory, uint64_t gpa, uint64_t len);
+/* The region that an address of ours lies in, or NULL. */
+const struct vhu_memory_slot *vhu_memory_find_host(const struct vhu_memory *memory,
+						   const void *host);
 /* By the front-end's user address, as ring addresses come. NULL when not inside one region. */
 void *vhu_memory_from_uaddr(const struct vhu_memory *memory, uint64_t uaddr, uint64_t len);
 

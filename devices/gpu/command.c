@@ -6,10 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/cleanup.h"
 #include "common/base/num.h"
+#include "common/wire/protocol.h"
 
 #define HEADER_BYTES sizeof(struct virtio_gpu_ctrl_hdr)
 #define NO_FEATURE (-1)
+#define PAGE_BYTES 4096u
 
 static_assert(HEADER_BYTES == 24, "virtio 1.3, 5.7.6.7");
 
@@ -79,25 +82,108 @@ bool vhu_gpu_rect_fits(const struct vhu_gpu_rect *rect, uint32_t width, uint32_t
 	       range_fits(rect->y, rect->height, height);
 }
 
-uint32_t vhu_gpu_read_entries(struct vhu_gpu_request *request, uint32_t n,
-			      struct vhu_gpu_range **ret_ranges)
+static bool add_range(struct vhu_gpu_entries *entries, uint64_t gpa, uint64_t bytes)
 {
-	struct vhu_gpu_range *ranges;
+	struct vhu_gpu_range *last = entries->n ? &entries->ranges[entries->n - 1] : NULL;
+
+	if (last && last->gpa + last->bytes == gpa) {
+		last->bytes += bytes;
+		return true;
+	}
+	if (entries->n == VHU_GPU_RANGES_MAX)
+		return false;
+	if (entries->n == entries->max) {
+		unsigned max = entries->max ? 2 * entries->max : 64;
+		struct vhu_gpu_range *ranges =
+			reallocarray(entries->ranges, max, sizeof(*ranges));
+
+		if (!ranges)
+			return false;
+		entries->ranges = ranges;
+		entries->max = max;
+	}
+	entries->ranges[entries->n++] = (struct vhu_gpu_range){ gpa, bytes };
+	return true;
+}
+
+/*
+ * What the IOMMU says of an address now holds until the driver detaches the memory: it has no
+ * business to unmap it before.
+ */
+static uint32_t add_translated(struct vhu_gpu *gpu, uint64_t address, uint64_t bytes)
+{
+	struct vhu_vring *vring = vhu_device_vring(&gpu->device, VHU_GPU_CONTROL);
+
+	while (bytes) {
+		/* A page at a time, so that no entry has more pieces than one. */
+		uint64_t n = min_u64(bytes, PAGE_BYTES - address % PAGE_BYTES);
+		const struct vhu_memory_slot *slot;
+		struct iovec piece;
+		int r = vhu_vring_translate(vring, address, n, VHU_ACCESS_READ, &piece, 1);
+
+		if (r == -EAGAIN)
+			return VHU_GPU_AGAIN;
+		slot = r == 1 ? vhu_memory_find_host(vring->queue.memory, piece.iov_base) : NULL;
+		if (!slot)
+			return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
+		if (!add_range(&gpu->entries,
+			       slot->gpa + (uint64_t)((char *)piece.iov_base - slot->host), n))
+			return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
+		address += n;
+		bytes -= n;
+		gpu->entries.done_bytes += n;
+	}
+	return VIRTIO_GPU_RESP_OK_NODATA;
+}
+
+static uint32_t add_entry(struct vhu_gpu *gpu, const struct virtio_gpu_mem_entry *entry)
+{
+	uint64_t address = le64toh(entry->addr), bytes = le32toh(entry->length);
+	uint64_t done = min_u64(gpu->entries.done_bytes, bytes);
+
+	if (gpu->entries.bytes + bytes > VHU_GPU_BACKING_MAX)
+		return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
+	if (gpu->features >> VHU_F_ACCESS_PLATFORM & 1)
+		return add_translated(gpu, address + done, bytes - done);
+	return add_range(&gpu->entries, address, bytes) ? VIRTIO_GPU_RESP_OK_NODATA :
+							  VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
+}
+
+void vhu_gpu_forget_entries(struct vhu_gpu *gpu)
+{
+	free(gpu->entries.ranges);
+	gpu->entries = (struct vhu_gpu_entries){ 0 };
+}
+
+uint32_t vhu_gpu_read_entries(struct vhu_gpu *gpu, struct vhu_gpu_request *request, uint32_t n,
+			      struct vhu_gpu_range **ret_ranges, unsigned *ret_n)
+{
+	struct vhu_gpu_entries *entries = &gpu->entries;
+	uint32_t status = VIRTIO_GPU_RESP_OK_NODATA;
 
 	if (!n || n > VHU_GPU_ENTRIES_MAX ||
 	    request->rest.left < n * sizeof(struct virtio_gpu_mem_entry))
 		return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
-	ranges = reallocarray(NULL, n, sizeof(*ranges));
-	if (!ranges)
-		return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
-	for (uint32_t i = 0; i < n; i++) {
+	vhu_iov_skip(&request->rest, entries->next * sizeof(struct virtio_gpu_mem_entry));
+	while (entries->next < n && status == VIRTIO_GPU_RESP_OK_NODATA) {
 		struct virtio_gpu_mem_entry entry;
 
 		vhu_iov_read(&request->rest, &entry, sizeof(entry));
-		ranges[i] = (struct vhu_gpu_range){ le64toh(entry.addr), le32toh(entry.length) };
+		status = add_entry(gpu, &entry);
+		if (status == VIRTIO_GPU_RESP_OK_NODATA) {
+			entries->next++;
+			entries->bytes += le32toh(entry.length);
+			entries->done_bytes = 0;
+		}
 	}
-	*ret_ranges = ranges;
-	return VIRTIO_GPU_RESP_OK_NODATA;
+	if (status == VHU_GPU_AGAIN)
+		return status;
+	if (status == VIRTIO_GPU_RESP_OK_NODATA) {
+		*ret_n = entries->n;
+		*ret_ranges = steal_ptr(&entries->ranges);
+	}
+	vhu_gpu_forget_entries(gpu);
+	return status;
 }
 
 /* --- answers -------------------------------------------------------------------------------- */
@@ -256,8 +342,12 @@ static void take(struct vhu_gpu *gpu, unsigned queue, struct vhu_chain *chain)
 	request.chain = chain;
 	request.response_bytes = HEADER_BYTES;
 	vhu_chain_reader(chain, &request.rest);
-	vhu_counter_add(&gpu->stats.commands, 1);
 	type = run(gpu, queue, &request);
+	if (type == VHU_GPU_AGAIN) {
+		vhu_vring_put_off(vhu_device_vring(&gpu->device, queue), chain);
+		return;
+	}
+	vhu_counter_add(&gpu->stats.commands, 1);
 	if (type != VHU_GPU_LATER)
 		answer(gpu, queue, chain, &request.command.header, type, &request.response.header,
 		       type < VIRTIO_GPU_RESP_ERR_UNSPEC ? request.response_bytes : HEADER_BYTES);

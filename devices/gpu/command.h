@@ -36,6 +36,9 @@ struct vhu_gpu_request {
 	size_t response_bytes;
 };
 
+/* Beside VIRTIO_GPU_RESP_* and VHU_GPU_LATER: the IOMMU has to tell something first. */
+#define VHU_GPU_AGAIN 1
+
 /* Everything that is in the queue. */
 void vhu_gpu_handle_queue(struct vhu_gpu *gpu, unsigned queue);
 /* Those that wait for the display's modes. */
@@ -49,11 +52,14 @@ bool vhu_gpu_rect_fits(const struct vhu_gpu_rect *rect, uint32_t width, uint32_t
 /* A known format, and every line inside of so many bytes. */
 bool vhu_gpu_image_fits(const struct vhu_gpu_image *image, uint64_t bytes);
 /*
- * The n memory entries that follow, in *ret_ranges (to be freed). Returns VIRTIO_GPU_RESP_*: a
- * number that is none, or not all of them are there.
+ * The n memory entries that follow, as *ret_n of guest memory (to be freed). Returns
+ * VIRTIO_GPU_RESP_* (a number that is none, or not all of them are there), or VHU_GPU_AGAIN.
  */
-uint32_t vhu_gpu_read_entries(struct vhu_gpu_request *request, uint32_t n,
-			      struct vhu_gpu_range **ret_ranges);
+uint32_t vhu_gpu_read_entries(struct vhu_gpu *gpu, struct vhu_gpu_request *request, uint32_t n,
+			      struct vhu_gpu_range **ret_ranges, unsigned *ret_n);
+
+/* The command that was put off will not come back as it was. */
+void vhu_gpu_forget_entries(struct vhu_gpu *gpu);
 
 /* commands_2d.c, commands_blob.c */
 uint32_t vhu_gpu_get_display_info(struct vhu_gpu *gpu, struct vhu_gpu_request *request);

@@ -135,15 +135,16 @@ uint32_t vhu_gpu_attach_backing(struct vhu_gpu *gpu, struct vhu_gpu_request *req
 	struct vhu_gpu_resource *resource =
 		vhu_gpu_find_resource(gpu, le32toh(command->resource_id));
 	struct vhu_gpu_range *ranges;
+	unsigned n_ranges;
 
 	if (!resource)
 		return VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID;
 	if (resource->ranges)
 		return VIRTIO_GPU_RESP_ERR_UNSPEC;
-	status = vhu_gpu_read_entries(request, n, &ranges);
+	status = vhu_gpu_read_entries(gpu, request, n, &ranges, &n_ranges);
 	if (status != OK)
 		return status;
-	return vhu_gpu_attach(gpu, resource, ranges, n, request->chain->slot);
+	return vhu_gpu_attach(gpu, resource, ranges, n_ranges, request->chain->slot);
 }
 
 uint32_t vhu_gpu_detach_backing(struct vhu_gpu *gpu, struct vhu_gpu_request *request)

@@ -14,13 +14,14 @@ uint32_t vhu_gpu_create_blob(struct vhu_gpu *gpu, struct vhu_gpu_request *reques
 	uint64_t size = le64toh(command->size), bytes = 0;
 	struct vhu_gpu_resource *resource;
 	struct vhu_gpu_range *ranges;
+	unsigned n_ranges;
 
 	if (le32toh(command->blob_mem) != VIRTIO_GPU_BLOB_MEM_GUEST || !size)
 		return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
-	status = vhu_gpu_read_entries(request, n, &ranges);
+	status = vhu_gpu_read_entries(gpu, request, n, &ranges, &n_ranges);
 	if (status != OK)
 		return status;
-	for (uint32_t i = 0; i < n; i++)
+	for (unsigned i = 0; i < n_ranges; i++)
 		bytes += ranges[i].bytes;
 	status = bytes < size ? VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER :
 				vhu_gpu_add_resource(gpu, id, NULL, request->chain->slot,
@@ -30,7 +31,7 @@ uint32_t vhu_gpu_create_blob(struct vhu_gpu *gpu, struct vhu_gpu_request *reques
 		return status;
 	}
 	resource->blob_bytes = size;
-	status = vhu_gpu_attach(gpu, resource, ranges, n, request->chain->slot);
+	status = vhu_gpu_attach(gpu, resource, ranges, n_ranges, request->chain->slot);
 	if (status >= VIRTIO_GPU_RESP_ERR_UNSPEC)
 		vhu_gpu_remove_resource(gpu, resource);
 	return status;

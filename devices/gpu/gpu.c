@@ -90,8 +90,10 @@ static int gpu_handle_event(struct vhu_device *device, unsigned event_id, uint32
 static void gpu_drain(struct vhu_device *device, unsigned queue, enum vhu_drain_reason reason)
 {
 	(void)reason;
-	if (queue == VHU_GPU_CONTROL)
-		vhu_gpu_answer_modes(gpu_of(device));
+	if (queue != VHU_GPU_CONTROL)
+		return;
+	vhu_gpu_answer_modes(gpu_of(device));
+	vhu_gpu_forget_entries(gpu_of(device));
 }
 
 static int gpu_update_memory(struct vhu_device *device, struct vhu_memory *memory)

@@ -24,7 +24,10 @@ enum {
 	VHU_GPU_N_QUEUES
 };
 #define VHU_GPU_QUEUE_MAX 1024
-#define VHU_GPU_ENTRIES_MAX 16384 /* of a backing */
+/* Of a backing: entries that it is told in, ranges that they are behind an IOMMU, bytes. */
+#define VHU_GPU_ENTRIES_MAX 16384
+#define VHU_GPU_RANGES_MAX 65536
+#define VHU_GPU_BACKING_MAX UINT32_MAX
 
 struct vhu_gpu_resource {
 	struct vhu_gpu_id id;
@@ -59,6 +62,15 @@ struct vhu_gpu_held {
 	bool asks_modes; /* of the display */
 };
 
+/* Memory entries of the command at work, as far as they are known behind an IOMMU. */
+struct vhu_gpu_entries {
+	struct vhu_gpu_range *ranges;
+	unsigned n, max;
+	uint64_t bytes;	     /* of those that are done */
+	uint32_t next;	     /* entry to be looked at, */
+	uint64_t done_bytes; /* and so much of it is there */
+};
+
 struct vhu_gpu {
 	struct vhu_device device;
 	const struct vhu_gpu_options *options;
@@ -71,6 +83,7 @@ struct vhu_gpu {
 	uint64_t held_bytes;
 	struct vhu_gpu_scanout scanouts[VHU_GPU_OUTPUTS_MAX];
 	struct vhu_gpu_cursor_state cursors[VHU_GPU_OUTPUTS_MAX];
+	struct vhu_gpu_entries entries;
 	uint32_t events; /* VIRTIO_GPU_EVENT_*, of the config space */
 
 	struct vhu_gpu_held held[VHU_GPU_QUEUE_MAX];

@@ -191,7 +191,7 @@ static bool next_resource(struct reader *reader, struct found *ret_found)
 	width = le32toh(saved->width);
 	height = le32toh(saved->height);
 	if (!saved->id || saved->zero || le32toh(saved->is_blob) > 1 ||
-	    le32toh(saved->has_uuid) > 1 || le32toh(saved->n_ranges) > VHU_GPU_ENTRIES_MAX)
+	    le32toh(saved->has_uuid) > 1 || le32toh(saved->n_ranges) > VHU_GPU_RANGES_MAX)
 		return false;
 	if (is_blob ? !saved->blob_bytes || width || height :
 		      !vhu_gpu_format_known(le32toh(saved->format)) || !width || !height ||

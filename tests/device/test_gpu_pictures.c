@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/frontend/iotlb.h"
 #include "common/frontend/state.h"
 #include "tests/device/screen.h"
 
@@ -373,6 +374,36 @@ static void memory_that_goes(void **state)
 	expect_off(screen, 0);
 }
 
+/* What is told a page at a time, in pieces that the IOMMU has in another order. */
+static void behind_an_iommu(void **state)
+{
+	struct screen *screen = *state;
+	static struct vhu_frontend_iotlb iotlb;
+	struct virtio_gpu_mem_entry entries[8];
+	const uint64_t offset = 1ull << 40;
+
+	screen_start(screen, NULL);
+	vhu_frontend_iotlb_init(&iotlb, &screen->frontend);
+	assert_int_equal(vhu_frontend_iotlb_map_guest(&iotlb, offset), 0);
+	screen_connect(screen, VHU_BIT(VHU_F_ACCESS_PLATFORM));
+	screen_plug(screen);
+	screen_draw(screen, 0, 5, WIDTH, HEIGHT);
+	assert_int_equal(screen_create(screen, 1, BGRX, WIDTH, HEIGHT), OK);
+	for (unsigned i = 0; i < 8; i++)
+		entries[i] = (struct virtio_gpu_mem_entry){
+			htole64(screen->pixels.gpa + offset + i * (BYTES / 8)), htole32(BYTES / 8),
+			0
+		};
+	assert_int_equal(screen_attach_entries(screen, 1, 8, entries, 8), OK);
+	assert_true(iotlb.n_misses >= BYTES / 4096);
+	assert_int_equal(screen_transfer(screen, 1, all(), 0), OK);
+	assert_int_equal(screen_set_scanout(screen, 0, 1, all()), OK);
+	assert_int_equal(screen_flush(screen, 1, all()), OK);
+	screen_expect_picture(screen, 0, 5, WIDTH, HEIGHT);
+	assert_int_equal(screen_detach(screen, 1), OK);
+	vhu_frontend_iotlb_finish(&iotlb);
+}
+
 /* As QEMU does at stop and cont: rings stop and go on, with another socket. */
 static void stop_and_go_on(void **state)
 {
@@ -500,6 +531,7 @@ int main(int argc, char **argv)
 		SCREEN_TEST(blobs),
 		SCREEN_TEST(blobs_that_are_none),
 		SCREEN_TEST(memory_that_goes),
+		SCREEN_TEST(behind_an_iommu),
 		SCREEN_TEST(stop_and_go_on),
 		SCREEN_TEST(start_anew),
 		SCREEN_TEST(displays_that_fail),
