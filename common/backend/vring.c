@@ -10,6 +10,7 @@
 #include "common/backend/worker.h"
 #include "common/base/cleanup.h"
 #include "common/base/fd.h"
+#include "common/ring/iommu.h"
 #include "common/wire/protocol.h"
 
 struct vhu_vring *vhu_device_vring(struct vhu_device *device, unsigned queue)

@@ -111,7 +111,7 @@ void vhu_memory_mark_range(const struct vhu_memory *memory, uint64_t gpa, uint64
 static void mark_piece(const struct vhu_memory *memory, const char *host, uint64_t len)
 {
 	while (len) {
-		const struct vhu_memory_slot *slot = vhu_memory_find_host(memory, host);
+		const struct vhu_memory_slot *slot = vhu_memory_slot_of(memory, host);
 		uint64_t offset, part;
 
 		if (!slot) {

@@ -298,8 +298,7 @@ void *vhu_memory_from_uaddr(const struct vhu_memory *memory, uint64_t uaddr, uin
 	return find_piece(memory, uaddr, len, true);
 }
 
-const struct vhu_memory_slot *vhu_memory_find_host(const struct vhu_memory *memory,
-						   const void *host)
+const struct vhu_memory_slot *vhu_memory_slot_of(const struct vhu_memory *memory, const void *host)
 {
 	for (unsigned i = 0; i < memory->n_slots; i++) {
 		const struct vhu_memory_slot *slot = &memory->by_gpa[i];

@@ -4,9 +4,8 @@
 
 /*
  * The guest's memory as the front-end told it (vhost-user, Memory region description): a map that
- * never changes once it is made. A change makes the next map; both share the mappings they have in
- * common, and a mapping goes with the last map that holds it. References are atomic, everything
- * else is read-only: any thread.
+ * never changes. A change makes the next one; both share the mappings they have in common, and a
+ * mapping goes with the last map that holds it. References are atomic, the rest is read-only.
  */
 
 #include <stdatomic.h>
@@ -115,13 +114,11 @@ static inline int vhu_memory_translate(const struct vhu_memory *memory,
 int vhu_memory_translate_uaddr(const struct vhu_memory *memory, uint64_t uaddr, uint64_t len,
 			       struct iovec *iov, size_t max);
 
-/* The same as one contiguous piece inside one region, or NULL. */
+/* The same two as one contiguous piece inside one region, or NULL. Ring addresses come as uaddr. */
 void *vhu_memory_from_gpa(const struct vhu_memory *memory, uint64_t gpa, uint64_t len);
-/* The region that an address of ours lies in, or NULL. */
-const struct vhu_memory_slot *vhu_memory_find_host(const struct vhu_memory *memory,
-						   const void *host);
-/* By the front-end's user address, as ring addresses come. NULL when not inside one region. */
 void *vhu_memory_from_uaddr(const struct vhu_memory *memory, uint64_t uaddr, uint64_t len);
+/* The region that an address of ours lies in, or NULL. */
+const struct vhu_memory_slot *vhu_memory_slot_of(const struct vhu_memory *memory, const void *host);
 
 /*
  * True once an access to any mapping of this session's maps has faulted (by SIGBUS, or noted after

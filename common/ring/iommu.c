@@ -47,6 +47,12 @@ int vhu_ring_translate(struct vhu_virtqueue *q, uint64_t address, uint64_t len, 
 	return -EAGAIN;
 }
 
+int vhu_virtqueue_translate(struct vhu_virtqueue *q, uint64_t address, uint64_t len,
+			    uint8_t access, struct iovec *iov, size_t max)
+{
+	return vhu_ring_translate(q, address, len, access, iov, max);
+}
+
 /* Makes one of pieces that lie in a row in our address space too. Returns how many are left. */
 static size_t join(struct iovec *pieces, size_t n)
 {

@@ -272,12 +272,6 @@ void vhu_virtqueue_unpop(struct vhu_virtqueue *q, struct vhu_chain *chain)
 	q->turn--;
 }
 
-int vhu_virtqueue_translate(struct vhu_virtqueue *q, uint64_t address, uint64_t len,
-			    uint8_t access, struct iovec *iov, size_t max)
-{
-	return vhu_ring_translate(q, address, len, access, iov, max);
-}
-
 void vhu_virtqueue_push(struct vhu_virtqueue *q, struct vhu_chain *chain, uint32_t written)
 {
 	assert(written <= chain->writable_bytes);

@@ -120,14 +120,6 @@ struct vhu_chain *vhu_virtqueue_pop(struct vhu_virtqueue *q);
 void vhu_virtqueue_unpop(struct vhu_virtqueue *q, struct vhu_chain *chain);
 
 /*
- * An address that the last popped chain holds in its bytes, as guest memory: iovecs, split where
- * regions or pages of the IOMMU meet. Returns how many; -EAGAIN: q->missed, and the chain is to be
- * put back until the IOMMU has told; -EACCES: it never will; -EFAULT; -E2BIG.
- */
-int vhu_virtqueue_translate(struct vhu_virtqueue *q, uint64_t address, uint64_t len,
-			    uint8_t access, struct iovec *iov, size_t max);
-
-/*
  * Fills a used entry; written is what the device wrote into the writable part, bytes. With IN_ORDER
  * the chains come in the order in which they were popped.
  */

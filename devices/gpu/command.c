@@ -123,7 +123,7 @@ static uint32_t add_translated(struct vhu_gpu *gpu, uint64_t address, uint64_t b
 
 		if (r == -EAGAIN)
 			return VHU_GPU_AGAIN;
-		slot = r == 1 ? vhu_memory_find_host(vring->queue.memory, piece.iov_base) : NULL;
+		slot = r == 1 ? vhu_memory_slot_of(vring->queue.memory, piece.iov_base) : NULL;
 		if (!slot)
 			return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
 		if (!add_range(&gpu->entries,
