@@ -34,6 +34,9 @@ static const struct vhu_option rows[] = {
 	{ .name = "headless",
 	  .help = "show nothing in the front-end's display",
 	  .parse = vhu_option_flag, .offset = TO(headless) },
+	{ .name = "screenshot-dir", .argument = "DIR",
+	  .help = "where SIGUSR2 leaves a PNG of each output; default: the working directory",
+	  .parse = vhu_option_text, .offset = TO(screenshot_dir) },
 	{ .name = "max-fps", .argument = "N",
 	  .help = "pictures shown a second at most; default: 60",
 	  .parse = vhu_option_number, .offset = TO(max_fps), .min = 1, .max = 1000 },
@@ -50,6 +53,7 @@ static const struct vhu_option rows[] = {
 
 static const struct vhu_program_signal signals[] = {
 	{ SIGUSR1, vhu_gpu_print_stats },
+	{ SIGUSR2, vhu_gpu_screenshot },
 };
 
 static int instead(const void *options)

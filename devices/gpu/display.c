@@ -20,6 +20,7 @@
 #include "common/base/num.h"
 #include "devices/gpu/output.h"
 #include "devices/gpu/picture.h"
+#include "devices/gpu/shots.h"
 
 /* What the worker has told of a scanout. */
 struct head {
@@ -51,6 +52,7 @@ struct vhu_gpu_display {
 	bool socket_is_new;
 	int socket_fd; /* a new one, owned */
 	bool suspended;
+	bool shoot;
 	struct vhu_gpu_display_call *asks;
 	/* To the worker, whose loop may have gone: an eventfd stays. */
 	int answers_fd;
@@ -69,6 +71,7 @@ struct vhu_gpu_display {
 	struct vhu_gpu_viewer *viewers[2];
 	unsigned n_viewers;
 	struct vhu_gpu_display_call *asking;
+	struct vhu_gpu_shots *shots;
 	struct vhu_gpu_picture pictures[VHU_GPU_OUTPUTS_MAX];
 	uint64_t picture_bytes;
 	struct vhu_gpu_tiles damage, changed; /* of the one at work */
@@ -224,11 +227,19 @@ static void take_cursor(struct vhu_gpu_display *display, unsigned scanout)
 		display->viewers[i]->ops->cursor(display->viewers[i], picture, image);
 }
 
+/* As they are now, whether anybody else looks or not. */
+static void take_shots(struct vhu_gpu_display *display)
+{
+	for (unsigned i = 0; i < VHU_GPU_OUTPUTS_MAX; i++)
+		look_at(display, i);
+	vhu_gpu_shots_take(display->shots, display->pictures);
+}
+
 static void on_told(struct vhu_call *call)
 {
 	struct vhu_gpu_display *display = container_of(call, struct vhu_gpu_display, told);
 	struct vhu_gpu_display_call *asks;
-	bool socket_is_new, suspended, cursors;
+	bool socket_is_new, suspended, cursors, shoot;
 	int fd;
 
 	/* Told after the thread's last turn. */
@@ -244,6 +255,8 @@ static void on_told(struct vhu_call *call)
 	asks = steal_ptr(&display->asks);
 	cursors = display->cursors;
 	display->cursors = false;
+	shoot = display->shoot;
+	display->shoot = false;
 	pthread_mutex_unlock(&display->mutex);
 
 	/* Nothing goes to the last socket any more, or to a new one while suspended. */
@@ -258,6 +271,8 @@ static void on_told(struct vhu_call *call)
 		append(&display->asking, asks);
 		vhu_gpu_socket_ask_modes(display->socket);
 	}
+	if (shoot)
+		take_shots(display);
 	look_if_due(display);
 }
 
@@ -355,6 +370,14 @@ void vhu_gpu_display_suspend(struct vhu_gpu_display *display, bool suspended)
 {
 	pthread_mutex_lock(&display->mutex);
 	display->suspended = suspended;
+	wake(display);
+	pthread_mutex_unlock(&display->mutex);
+}
+
+void vhu_gpu_display_screenshot(struct vhu_gpu_display *display)
+{
+	pthread_mutex_lock(&display->mutex);
+	display->shoot = true;
 	wake(display);
 	pthread_mutex_unlock(&display->mutex);
 }
@@ -498,6 +521,9 @@ static int open_parts(struct vhu_gpu_display *display)
 	r = vhu_loop_add_timer(display->loop, on_time, display, &display->timer);
 	if (r < 0)
 		return r;
+	r = vhu_gpu_shots_new(display->options->screenshot_dir, &display->shots);
+	if (r < 0)
+		return r;
 	r = vhu_gpu_socket_new(display->options->headless, display->loop, display->pictures,
 			       &display->sink, &display->stats, &display->socket);
 	if (r < 0)
@@ -511,6 +537,7 @@ static void free_display(struct vhu_gpu_display *display)
 	for (unsigned i = 0; i < display->n_viewers; i++)
 		display->viewers[i]->ops->free(display->viewers[i]);
 	display->socket = NULL;
+	vhu_gpu_shots_free(display->shots);
 	vhu_source_remove(display->timer);
 	vhu_loop_destroy(display->loop);
 	close_fd(&display->answers_fd);

@@ -35,8 +35,6 @@ struct vhu_gpu_cursor {
 struct vhu_gpu_display_ops {
 	/* What GET_DISPLAY_INFO is to say has changed. */
 	void (*modes_changed)(void *data);
-	/* A screenshot is done: the paths, or why not, have been said. */
-	void (*screenshot_done)(void *data, int result);
 };
 
 /*
@@ -88,7 +86,7 @@ struct vhu_gpu_display_call {
 };
 void vhu_gpu_display_ask_modes(struct vhu_gpu_display *display, struct vhu_gpu_display_call *call);
 
-/* Any thread. screenshot_done() follows. */
+/* Any thread. A PNG of each scanout that shows something, in options->screenshot_dir. */
 void vhu_gpu_display_screenshot(struct vhu_gpu_display *display);
 
 /* Counters, any thread; see stats.h. */

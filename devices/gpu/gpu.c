@@ -197,16 +197,14 @@ static void renderer_done(struct vhu_gpu_renderer_sink *sink, uint64_t token, ui
 	vhu_gpu_answer_held(container_of(sink, struct vhu_gpu, renderer_sink), token, response);
 }
 
-static void screenshot_done(void *data, int result)
-{
-	(void)data;
-	(void)result;
-}
-
 static const struct vhu_gpu_display_ops display_ops = {
 	.modes_changed = modes_changed,
-	.screenshot_done = screenshot_done,
 };
+
+void vhu_gpu_screenshot(struct vhu_device *device)
+{
+	vhu_gpu_display_screenshot(gpu_of(device)->display);
+}
 
 int vhu_gpu_new(const struct vhu_gpu_options *options, struct vhu_device **ret_device)
 {

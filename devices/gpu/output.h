@@ -86,7 +86,4 @@ void vhu_gpu_socket_suspend(struct vhu_gpu_viewer *viewer, bool suspended);
 /* sink->answered() follows, or comes from within, and is for all that asked until then. */
 void vhu_gpu_socket_ask_modes(struct vhu_gpu_viewer *viewer);
 
-/* A PNG of a picture; *ret_path is malloc()ed. Negative errno; -EOPNOTSUPP without libpng. */
-int vhu_gpu_write_png(const struct vhu_gpu_picture *picture, const char *dir, char **ret_path);
-
 #endif

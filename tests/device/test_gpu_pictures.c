@@ -374,6 +374,39 @@ static void memory_that_goes(void **state)
 	expect_off(screen, 0);
 }
 
+static void wait_for_word(const struct program *program, const char *word)
+{
+	bool said = false;
+
+	for (unsigned i = 0; i < WAIT_MS / 10 && !said; i++) {
+		char *text = program_said(program);
+
+		said = strstr(text, word);
+		free(text);
+		sleep_ms(10);
+	}
+	assert_true(said);
+}
+
+/* Also when nobody looks, and when there is nothing to be seen. */
+static void screenshots(void **state)
+{
+	struct screen *screen = *state;
+	static const char *const args[] = { "--screenshot-dir", "DIR", NULL };
+
+	screen_start(screen, args);
+	screen_connect(screen, 0);
+	kill(screen->program.pid, SIGUSR2);
+	wait_for_word(&screen->program, "no screenshot: the guest shows nothing");
+	screen_show(screen, 0, 1, 1, WIDTH, HEIGHT);
+	screen_show(screen, 5, 2, 2, 64, 64);
+	kill(screen->program.pid, SIGUSR2);
+	wait_for_word(&screen->program, "screenshot of scanout 0: ");
+	wait_for_word(&screen->program, "screenshot of scanout 5: ");
+	screen_plug(screen);
+	screen_expect_picture(screen, 0, 1, WIDTH, HEIGHT);
+}
+
 /* What is told a page at a time, in pieces that the IOMMU has in another order. */
 static void behind_an_iommu(void **state)
 {
@@ -531,6 +564,7 @@ int main(int argc, char **argv)
 		SCREEN_TEST(blobs),
 		SCREEN_TEST(blobs_that_are_none),
 		SCREEN_TEST(memory_that_goes),
+		SCREEN_TEST(screenshots),
 		SCREEN_TEST(behind_an_iommu),
 		SCREEN_TEST(stop_and_go_on),
 		SCREEN_TEST(start_anew),
