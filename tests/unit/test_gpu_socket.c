@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -248,6 +249,29 @@ static void goes_away(void **state)
 	screen_expect(0, picture, &all);
 }
 
+/* Whatever the front-end may hand over as a socket. */
+static void no_socket_at_all(void **state)
+{
+	int ends[2];
+
+	(void)state;
+	assert_int_equal(pipe(ends), 0);
+	vhu_gpu_display_set_socket(rig.display, ends[0]);
+	rig_draw_and_damage(0, picture, 2);
+	vhu_gpu_display_set_socket(rig.display, ends[1]);
+	rig_draw_and_damage(0, picture, 3);
+	vhu_gpu_display_set_socket(rig.display, memfd_create("no socket", 0));
+	rig_draw_and_damage(0, picture, 4);
+	usleep(10000);
+	vhu_gpu_display_set_socket(rig.display, socket(AF_UNIX, SOCK_STREAM, 0));
+	usleep(10000);
+	vhu_gpu_display_set_socket(rig.display, socket(AF_UNIX, SOCK_DGRAM, 0));
+	rig_draw_and_damage(0, picture, 5);
+	usleep(10000);
+	screen_plug();
+	screen_expect(0, picture, &all);
+}
+
 /* Pictures do not wait for what is asked. */
 static void never_answers(void **state)
 {
@@ -357,6 +381,7 @@ int main(void)
 		TEST(ends_with_all_open),
 		TEST(liars),
 		TEST(goes_away),
+		TEST(no_socket_at_all),
 		TEST(never_answers),
 		TEST(modes),
 		TEST(modes_that_nobody_tells),
