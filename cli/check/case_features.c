@@ -54,7 +54,7 @@ static void subsets_are_accepted(struct check *check)
 
 static void unoffered_bits(struct check *check)
 {
-	static const unsigned bits[] = { 40, 55, 62, 63 };
+	static const unsigned bits[] = { 41, 55, 62, 63 };
 
 	check_connect(check);
 	check_negotiate(check, CHECK_FEATURES, CHECK_PROTOCOL);

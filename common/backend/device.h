@@ -65,6 +65,12 @@ struct vhu_device_ops {
 	/* Required, main [read]. The type's own bits (virtio 1.3, 2.2), constant for life. */
 	uint64_t (*features)(struct vhu_device *device);
 
+	/*
+	 * Optional. Bits that front-ends of this type let a driver have without asking the device;
+	 * SET_FEATURES may have them, and it is as if it had not.
+	 */
+	uint64_t ignored_features;
+
 	/* Optional, control. What the driver took: a subset of what was offered. May come again. */
 	void (*acked_features)(struct vhu_device *device, uint64_t features);
 

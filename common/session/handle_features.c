@@ -61,7 +61,7 @@ static int step_logged(struct vhu_session *session)
 int vhu_handle_set_features(struct vhu_session *session, struct vhu_message *message)
 {
 	struct vhu_device *device = session->device;
-	uint64_t features = message->payload.u64;
+	uint64_t features = message->payload.u64 & ~device->ops->ignored_features;
 	uint64_t unknown = features & ~device->features;
 
 	if (unknown) {

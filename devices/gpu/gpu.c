@@ -8,6 +8,7 @@
 
 #include "common/backend/worker.h"
 #include "common/base/num.h"
+#include "common/wire/protocol.h"
 #include "devices/gpu/command.h"
 
 static struct vhu_gpu *gpu_of(struct vhu_device *device)
@@ -172,6 +173,8 @@ static const struct vhu_device_ops gpu_ops = {
 	.num_queues = gpu_num_queues,
 	.max_queue_size = gpu_max_queue_size,
 	.features = gpu_features,
+	/* QEMU 10 offers a card's driver what it likes itself, and this is on there. */
+	.ignored_features = VHU_BIT(VHU_F_RING_RESET),
 	.acked_features = gpu_acked_features,
 	.reset_device = gpu_reset_device,
 	.get_config = gpu_get_config,

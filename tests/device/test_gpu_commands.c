@@ -276,6 +276,21 @@ static void features_not_taken(void **state)
 	}
 }
 
+/* As QEMU's front-end has it, which lets the driver have RING_RESET; others are refused. */
+static void features_not_offered(void **state)
+{
+	struct screen *screen = *state;
+	uint64_t features;
+
+	screen_begin(screen);
+	features = screen->frontend.acked_features;
+	assert_false(screen->frontend.offered_features & VHU_BIT(VHU_F_RING_RESET));
+	assert_int_equal(vhu_frontend_set_features(&screen->frontend,
+						   features | VHU_BIT(VHU_F_RING_RESET)), 0);
+	assert_int_equal(vhu_frontend_set_features(&screen->frontend, features | VHU_BIT(41)),
+			 -EREMOTEIO);
+}
+
 /* 100,000 of them, and one of 4 GiB: there is an end, and nothing is lost by it. */
 static void quotas(void **state)
 {
@@ -456,6 +471,7 @@ int main(int argc, char **argv)
 		SCREEN_TEST(pieces),
 		SCREEN_TEST(unknown_types),
 		SCREEN_TEST(features_not_taken),
+		SCREEN_TEST(features_not_offered),
 		SCREEN_TEST(quotas),
 		SCREEN_TEST(display_info),
 		SCREEN_TEST(outputs),
