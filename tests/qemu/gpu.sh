@@ -15,6 +15,7 @@ gpu_guest_start()
 {
 	rm -f "$dir"/order.{in,out}
 	mkfifo "$dir"/order.{in,out}
+	exec {order_fd}<>"$dir/order.in" # else a guest that is gone would make the host wait
 	orders=0
 	guest_start "$@" -chardev "pipe,id=order,path=$dir/order" -serial chardev:order \
 		< <(cat "$here/guest/gpu.sh" -; echo load_gpu; echo obey)
@@ -30,14 +31,15 @@ guest_has_obeyed()
 order()
 {
 	orders=$((orders + 1))
-	echo "$*" >"$dir/order.in"
+	echo "$*" >&$order_fd
 	wait_for 60 guest_has_obeyed || check "the guest does: $*" false
 }
 
 # The guest powers off.
 guest_end()
 {
-	echo end >"$dir/order.in"
+	echo end >&$order_fd
+	exec {order_fd}>&-
 	guest_wait
 }
 

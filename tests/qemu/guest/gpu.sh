@@ -35,6 +35,7 @@ write_console()
 draw()
 {
 	undraw
+	: >/tmp/drawn
 	/test/gpu_draw "$@" >/tmp/drawn 2>&1 &
 	drawer=$!
 	wait_for 30 grep -q drawn /tmp/drawn || cat /tmp/drawn
