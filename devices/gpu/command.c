@@ -228,15 +228,6 @@ static void answer(struct vhu_gpu *gpu, unsigned queue, struct vhu_chain *chain,
 	vhu_vring_push(vhu_device_vring(&gpu->device, queue), chain, (uint32_t)bytes);
 }
 
-static void hold(struct vhu_gpu *gpu, struct vhu_gpu_request *request)
-{
-	struct vhu_gpu_held *held = &gpu->held[request->chain->slot];
-
-	held->chain = request->chain;
-	held->header = request->command.header;
-	held->asks_modes = le32toh(held->header.type) == VIRTIO_GPU_CMD_GET_DISPLAY_INFO;
-}
-
 void vhu_gpu_answer_held(struct vhu_gpu *gpu, uint64_t token, uint32_t response)
 {
 	struct vhu_gpu_held *held = &gpu->held[token];
@@ -250,35 +241,22 @@ void vhu_gpu_answer_held(struct vhu_gpu *gpu, uint64_t token, uint32_t response)
 	vhu_vring_notify(vhu_device_vring(&gpu->device, VHU_GPU_CONTROL));
 }
 
-static void fill_display_info(struct vhu_gpu *gpu, struct virtio_gpu_resp_display_info *ret_info)
-{
-	struct vhu_gpu_mode modes[VHU_GPU_OUTPUTS_MAX];
-
-	vhu_gpu_get_modes(gpu, modes);
-	memset(ret_info, 0, sizeof(*ret_info));
-	for (unsigned i = 0; i < VHU_GPU_OUTPUTS_MAX; i++) {
-		ret_info->pmodes[i].r = (struct virtio_gpu_rect){
-			htole32(modes[i].rect.x), htole32(modes[i].rect.y),
-			htole32(modes[i].rect.width), htole32(modes[i].rect.height),
-		};
-		ret_info->pmodes[i].enabled = htole32(modes[i].enabled);
-	}
-}
-
 void vhu_gpu_answer_modes(struct vhu_gpu *gpu)
 {
-	struct virtio_gpu_resp_display_info info;
+	union vhu_gpu_response response;
 
 	for (unsigned i = 0; i < VHU_GPU_QUEUE_MAX; i++) {
 		struct vhu_gpu_held *held = &gpu->held[i];
 		struct vhu_chain *chain = held->chain;
+		size_t bytes;
+		uint32_t type;
 
-		if (!chain || !held->asks_modes)
+		if (!chain || !held->fill)
 			continue;
+		type = held->fill(gpu, held->scanout, &response, &bytes);
 		held->chain = NULL;
-		fill_display_info(gpu, &info);
-		answer(gpu, VHU_GPU_CONTROL, chain, &held->header,
-		       VIRTIO_GPU_RESP_OK_DISPLAY_INFO, &info.hdr, sizeof(info));
+		held->fill = NULL;
+		answer(gpu, VHU_GPU_CONTROL, chain, &held->header, type, &response.header, bytes);
 	}
 	vhu_vring_notify(vhu_device_vring(&gpu->device, VHU_GPU_CONTROL));
 }
@@ -292,9 +270,13 @@ static void modes_are_there(struct vhu_gpu_display_call *call)
 }
 
 /* The front-end's display is asked each time: it has no way to tell us. */
-uint32_t vhu_gpu_get_display_info(struct vhu_gpu *gpu, struct vhu_gpu_request *request)
+uint32_t vhu_gpu_ask_modes(struct vhu_gpu *gpu, struct vhu_gpu_request *request, uint32_t scanout,
+			   vhu_gpu_fill_fn *fill)
 {
-	hold(gpu, request);
+	struct vhu_gpu_held *held = &gpu->held[request->chain->slot];
+
+	held->fill = fill;
+	held->scanout = scanout;
 	if (!gpu->asking) {
 		gpu->asking = true;
 		gpu->modes_call.done = modes_are_there;
@@ -334,6 +316,15 @@ static uint32_t run(struct vhu_gpu *gpu, unsigned queue, struct vhu_gpu_request 
 	return row->run(gpu, request);
 }
 
+/* Answers come by the loop: none before this. */
+static void hold(struct vhu_gpu *gpu, const struct vhu_gpu_request *request)
+{
+	struct vhu_gpu_held *held = &gpu->held[request->chain->slot];
+
+	held->chain = request->chain;
+	held->header = request->command.header;
+}
+
 static void take(struct vhu_gpu *gpu, unsigned queue, struct vhu_chain *chain)
 {
 	struct vhu_gpu_request request;
@@ -348,7 +339,9 @@ static void take(struct vhu_gpu *gpu, unsigned queue, struct vhu_chain *chain)
 		return;
 	}
 	vhu_counter_add(&gpu->stats.commands, 1);
-	if (type != VHU_GPU_LATER)
+	if (type == VHU_GPU_LATER)
+		hold(gpu, &request);
+	else
 		answer(gpu, queue, chain, &request.command.header, type, &request.response.header,
 		       type < VIRTIO_GPU_RESP_ERR_UNSPEC ? request.response_bytes : HEADER_BYTES);
 }

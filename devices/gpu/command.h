@@ -7,6 +7,13 @@
 #include "common/base/iov.h"
 #include "devices/gpu/gpu_priv.h"
 
+union vhu_gpu_response {
+	struct virtio_gpu_ctrl_hdr header;
+	struct virtio_gpu_resp_display_info display_info;
+	struct virtio_gpu_resp_edid edid;
+	struct virtio_gpu_resp_resource_uuid uuid;
+};
+
 /* A command on its way; everything in it is little-endian, as it came. */
 struct vhu_gpu_request {
 	union {
@@ -26,13 +33,8 @@ struct vhu_gpu_request {
 	} command;
 	struct vhu_iov_cursor rest; /* what follows the struct */
 	struct vhu_chain *chain;
-	/* What is behind the header of the answer: set by who answers with more than a header. */
-	union {
-		struct virtio_gpu_ctrl_hdr header;
-		struct virtio_gpu_resp_display_info display_info;
-		struct virtio_gpu_resp_edid edid;
-		struct virtio_gpu_resp_resource_uuid uuid;
-	} response;
+	/* Its header is filled by who sends it; the rest by who answers with more than that. */
+	union vhu_gpu_response response;
 	size_t response_bytes;
 };
 
@@ -41,7 +43,10 @@ struct vhu_gpu_request {
 
 /* Everything that is in the queue. */
 void vhu_gpu_handle_queue(struct vhu_gpu *gpu, unsigned queue);
-/* Those that wait for the display's modes. */
+/* It is answered by fill, of that scanout, when the front-end has told its modes. VHU_GPU_LATER. */
+uint32_t vhu_gpu_ask_modes(struct vhu_gpu *gpu, struct vhu_gpu_request *request, uint32_t scanout,
+			   vhu_gpu_fill_fn *fill);
+/* Those that wait for that, with what is known. */
 void vhu_gpu_answer_modes(struct vhu_gpu *gpu);
 /* The renderer's answer to one that waits. */
 void vhu_gpu_answer_held(struct vhu_gpu *gpu, uint64_t token, uint32_t response);

@@ -6,6 +6,7 @@
 #include "common/base/num.h"
 #include "devices/gpu/command.h"
 #include "devices/gpu/edid.h"
+#include "devices/gpu/resources.h"
 
 #define OK VIRTIO_GPU_RESP_OK_NODATA
 
@@ -24,25 +25,59 @@ bool vhu_gpu_format_known(uint32_t format)
 	return false;
 }
 
-uint32_t vhu_gpu_get_edid(struct vhu_gpu *gpu, struct vhu_gpu_request *request)
+static uint32_t fill_display_info(struct vhu_gpu *gpu, uint32_t scanout,
+				  union vhu_gpu_response *ret_response, size_t *ret_bytes)
+{
+	struct virtio_gpu_resp_display_info *info = &ret_response->display_info;
+	struct vhu_gpu_mode modes[VHU_GPU_OUTPUTS_MAX];
+
+	(void)scanout;
+	vhu_gpu_get_modes(gpu, modes);
+	memset(info, 0, sizeof(*info));
+	for (unsigned i = 0; i < VHU_GPU_OUTPUTS_MAX; i++) {
+		info->pmodes[i].r = (struct virtio_gpu_rect){
+			htole32(modes[i].rect.x), htole32(modes[i].rect.y),
+			htole32(modes[i].rect.width), htole32(modes[i].rect.height),
+		};
+		info->pmodes[i].enabled = htole32(modes[i].enabled);
+	}
+	*ret_bytes = sizeof(*info);
+	return VIRTIO_GPU_RESP_OK_DISPLAY_INFO;
+}
+
+uint32_t vhu_gpu_get_display_info(struct vhu_gpu *gpu, struct vhu_gpu_request *request)
+{
+	return vhu_gpu_ask_modes(gpu, request, 0, fill_display_info);
+}
+
+static uint32_t fill_edid(struct vhu_gpu *gpu, uint32_t scanout,
+			  union vhu_gpu_response *ret_response, size_t *ret_bytes)
 {
 	static const struct vhu_gpu_output unnamed;
-	struct virtio_gpu_resp_edid *edid = &request->response.edid;
-	uint32_t scanout = le32toh(request->command.get_edid.scanout);
+	const struct vhu_gpu_options *options = gpu->options;
+	struct virtio_gpu_resp_edid *edid = &ret_response->edid;
 	struct vhu_gpu_mode modes[VHU_GPU_OUTPUTS_MAX];
 	size_t bytes;
 
-	if (scanout >= VHU_GPU_OUTPUTS_MAX)
-		return VIRTIO_GPU_RESP_ERR_INVALID_SCANOUT_ID;
 	vhu_gpu_get_modes(gpu, modes);
 	memset(edid, 0, sizeof(*edid));
-	bytes = vhu_gpu_edid_make(scanout < gpu->options->n_outputs ?
-					  &gpu->options->outputs[scanout] : &unnamed,
+	bytes = vhu_gpu_edid_make(scanout < options->n_outputs ? &options->outputs[scanout] :
+								 &unnamed,
 				  scanout, modes[scanout].rect.width, modes[scanout].rect.height,
 				  edid->edid);
 	edid->size = htole32((uint32_t)bytes);
-	request->response_bytes = sizeof(*edid);
+	*ret_bytes = sizeof(*edid);
 	return VIRTIO_GPU_RESP_OK_EDID;
+}
+
+/* Its preferred mode is what the front-end is asked for: Linux reads it first, and goes by it. */
+uint32_t vhu_gpu_get_edid(struct vhu_gpu *gpu, struct vhu_gpu_request *request)
+{
+	uint32_t scanout = le32toh(request->command.get_edid.scanout);
+
+	if (scanout >= VHU_GPU_OUTPUTS_MAX)
+		return VIRTIO_GPU_RESP_ERR_INVALID_SCANOUT_ID;
+	return vhu_gpu_ask_modes(gpu, request, scanout, fill_edid);
 }
 
 uint32_t vhu_gpu_create_2d(struct vhu_gpu *gpu, struct vhu_gpu_request *request)

@@ -4,6 +4,7 @@
 
 #include "common/base/num.h"
 #include "devices/gpu/command.h"
+#include "devices/gpu/resources.h"
 
 #define OK VIRTIO_GPU_RESP_OK_NODATA
 

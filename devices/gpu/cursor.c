@@ -4,6 +4,7 @@
 
 #include "common/base/num.h"
 #include "devices/gpu/gpu_priv.h"
+#include "devices/gpu/resources.h"
 
 #define SIDE VHU_GPU_CURSOR_SIDE_MAX
 #define OK VIRTIO_GPU_RESP_OK_NODATA

@@ -10,6 +10,7 @@
 #include "common/base/num.h"
 #include "common/wire/protocol.h"
 #include "devices/gpu/command.h"
+#include "devices/gpu/resources.h"
 
 static struct vhu_gpu *gpu_of(struct vhu_device *device)
 {

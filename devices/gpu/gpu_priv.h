@@ -55,11 +55,18 @@ struct vhu_gpu_cursor_state {
 	struct vhu_gpu_cursor cursor;
 };
 
+struct vhu_gpu;
+union vhu_gpu_response;
+/* The answer, of *ret_bytes, but for its header; returns VIRTIO_GPU_RESP_*. */
+typedef uint32_t vhu_gpu_fill_fn(struct vhu_gpu *gpu, uint32_t scanout,
+				 union vhu_gpu_response *ret_response, size_t *ret_bytes);
+
 /* A chain that waits for an answer, at the place of its slot. */
 struct vhu_gpu_held {
 	struct vhu_chain *chain; /* NULL: none */
 	struct virtio_gpu_ctrl_hdr header;
-	bool asks_modes; /* of the display */
+	vhu_gpu_fill_fn *fill; /* it waits for the display's modes; NULL: for the renderer */
+	uint32_t scanout;
 };
 
 /* Memory entries of the command at work, as far as they are known behind an IOMMU. */
@@ -92,29 +99,6 @@ struct vhu_gpu {
 	struct vhu_log_limit log_limit;
 	struct vhu_gpu_stats stats;
 };
-
-/* --- resources.c ---------------------------------------------------------------------------- */
-
-struct vhu_gpu_resource *vhu_gpu_find_resource(const struct vhu_gpu *gpu, uint32_t id);
-/*
- * A new one: of image's format and size, or a blob (NULL) without memory yet. VIRTIO_GPU_RESP_*, or
- * VHU_GPU_LATER.
- */
-uint32_t vhu_gpu_add_resource(struct vhu_gpu *gpu, uint32_t id, const struct vhu_gpu_image *image,
-			      uint64_t token, struct vhu_gpu_resource **ret_resource);
-/* Its scanouts are off then; the renderer's half goes too. */
-void vhu_gpu_remove_resource(struct vhu_gpu *gpu, struct vhu_gpu_resource *resource);
-/* Takes ranges (malloc), also on an error. VIRTIO_GPU_RESP_*, or VHU_GPU_LATER. */
-uint32_t vhu_gpu_attach(struct vhu_gpu *gpu, struct vhu_gpu_resource *resource,
-			struct vhu_gpu_range *ranges, unsigned n, uint64_t token);
-uint32_t vhu_gpu_detach(struct vhu_gpu *gpu, struct vhu_gpu_resource *resource, uint64_t token);
-/* The renderer has them. Takes ranges. */
-void vhu_gpu_keep_ranges(struct vhu_gpu *gpu, struct vhu_gpu_resource *resource,
-			 struct vhu_gpu_range *ranges, unsigned n);
-/* A new one, which the front-end is told. False: the system has no random numbers. */
-bool vhu_gpu_give_uuid(struct vhu_gpu *gpu, struct vhu_gpu_resource *resource);
-int vhu_gpu_get_shared_object(struct vhu_device *device, const uint8_t uuid[16], int *ret_fd);
-void vhu_gpu_remove_all(struct vhu_gpu *gpu);
 
 /* --- scanouts.c ----------------------------------------------------------------------------- */
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the driver has made, and how much of it there may be. */
+#include "devices/gpu/resources.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +8,6 @@
 
 #include "common/backend/shared.h"
 #include "common/base/num.h"
-#include "devices/gpu/gpu_priv.h"
 
 /* Of ours for one: what an attacker could have for nothing counts as well. */
 #define OVERHEAD_BYTES 1024

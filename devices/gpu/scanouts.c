@@ -3,6 +3,7 @@
 
 #include "common/base/num.h"
 #include "devices/gpu/gpu_priv.h"
+#include "devices/gpu/resources.h"
 
 #define DEFAULT_WIDTH 1280
 #define DEFAULT_HEIGHT 800

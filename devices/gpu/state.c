@@ -12,6 +12,7 @@
 #include "common/base/log.h"
 #include "common/base/num.h"
 #include "devices/gpu/command.h"
+#include "devices/gpu/resources.h"
 
 struct saved_rect {
 	uint32_t x, y, width, height;

@@ -353,6 +353,25 @@ static void display_info(void **state)
 	}
 }
 
+/* Right behind the start, when the front-end has not been asked yet. */
+static void edid_of_the_front_end(void **state)
+{
+	struct screen *screen = *state;
+	struct virtio_gpu_cmd_get_edid get = { .hdr.type = htole32(VIRTIO_GPU_CMD_GET_EDID) };
+	const struct virtio_gpu_resp_edid *edid;
+
+	screen_start(screen, NULL);
+	for (unsigned i = 0; i < 10; i++) {
+		screen_connect(screen, 0);
+		screen_plug(screen);
+		edid = screen->response.host;
+		assert_int_equal(screen_command(screen, &get, sizeof(get), sizeof(*edid)),
+				 VIRTIO_GPU_RESP_OK_EDID);
+		assert_int_equal(edid->edid[54 + 2] | (edid->edid[54 + 4] & 0xf0) << 4, 640);
+		assert_int_equal(edid->edid[54 + 5] | (edid->edid[54 + 7] & 0xf0) << 4, 480);
+	}
+}
+
 static void outputs(void **state)
 {
 	struct screen *screen = *state;
@@ -474,6 +493,7 @@ int main(int argc, char **argv)
 		SCREEN_TEST(features_not_offered),
 		SCREEN_TEST(quotas),
 		SCREEN_TEST(display_info),
+		SCREEN_TEST(edid_of_the_front_end),
 		SCREEN_TEST(outputs),
 		SCREEN_TEST(uuids),
 		SCREEN_TEST(statistics_at_the_end),
