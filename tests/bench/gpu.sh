@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# gpu.sh [ROUNDS [FLIPS]]: how fast a guest draws by vhu-gpu, by QEMU's contrib back-end (when install.sh
-# has brought it), and by QEMU's own virtio-gpu, in turn, at 1280x800. $VHU_BUILD says where it was
-# built. A line for each, then the medians of all rounds:
+# gpu.sh [ROUNDS [FLIPS]]: how fast a guest draws by vhu-gpu, by QEMU's contrib back-end (when
+# install.sh has brought it), and by QEMU's own virtio-gpu, in turn, at 1280x800. $VHU_BUILD says
+# where it was built. A line for each, then the medians of all rounds:
 #
 #	flip	page flips between pictures that differ in each pixel
 #	full	a framebuffer that is changed everywhere, and said to be (DIRTYFB)
