@@ -197,6 +197,7 @@ struct vhu_device_ops {
 	 * Anyone may have touched it: check all. On an error nothing has changed.
 	 */
 	uint32_t state_version;
+	size_t state_bytes_max; /* what load may be given; 0: VHU_STATE_MAX_BYTES */
 	int (*save)(struct vhu_device *device, void **ret_bytes, size_t *ret_len);
 	int (*load)(struct vhu_device *device, uint32_t version, const void *bytes, size_t len);
 

@@ -31,6 +31,12 @@ struct header {
 };
 static_assert(sizeof(struct header) == 40, "state header");
 
+size_t vhu_state_max(const struct vhu_device *device)
+{
+	return sizeof(struct header) + (device->ops->state_bytes_max ?
+						device->ops->state_bytes_max : VHU_STATE_MAX_BYTES);
+}
+
 int vhu_state_pack(struct vhu_device *device, void **ret_bytes, size_t *ret_len)
 {
 	struct header header = { .magic = MAGIC, .version = htole32(device->ops->state_version) };
@@ -39,7 +45,7 @@ int vhu_state_pack(struct vhu_device *device, void **ret_bytes, size_t *ret_len)
 	char *bytes;
 	int r = vhu_device_save(device, &state, &len);
 
-	if (r == 0 && len > VHU_STATE_MAX_BYTES - sizeof(header))
+	if (r == 0 && len > vhu_state_max(device) - sizeof(header))
 		r = -EFBIG;
 	if (r < 0) {
 		vhu_error("%s: cannot save its state: %s", device->ops->name, strerror(-r));
@@ -117,7 +123,7 @@ struct vhu_state_transfer {
 	int fd, wake_fd;
 	uint64_t timeout_ns;
 	char *bytes;
-	size_t len, room; /* load: what is there, and allocated */
+	size_t len, room, max; /* load: what is there, allocated, and the most that may be */
 	struct vhu_loop *loop;
 	struct vhu_call call;
 	vhu_state_ended_fn fn;
@@ -194,8 +200,10 @@ static int make_room(struct vhu_state_transfer *transfer)
 
 	if (transfer->len < transfer->room)
 		return 0;
-	if (room > VHU_STATE_MAX_BYTES)
+	if (transfer->len == transfer->max)
 		return -EFBIG;
+	if (room > transfer->max)
+		room = transfer->max;
 	bytes = realloc(transfer->bytes, room);
 	if (!bytes)
 		return -ENOMEM;
@@ -290,6 +298,8 @@ int vhu_state_transfer_new(struct vhu_loop *loop, enum vhu_state_direction direc
 		.timeout_ns = timeout_ns,
 		.bytes = bytes,
 		.len = bytes ? len : 0,
+		/* The end of file has to be seen, too. */
+		.max = len + 1,
 		.loop = loop,
 		.call.fn = ended_posted,
 		.fn = ended,

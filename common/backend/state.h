@@ -15,7 +15,7 @@
 #include "common/backend/device.h"
 #include "common/base/num.h"
 
-/* The most that is taken in, header included. */
+/* The most that is taken in of a device that does not say otherwise. */
 #define VHU_STATE_MAX_BYTES (64u << 20)
 /* A transfer in which nothing moves for so long has failed. */
 #define VHU_STATE_TIMEOUT_NS (30 * NS_PER_SEC)
@@ -32,6 +32,8 @@ enum vhu_state_direction {
  */
 int vhu_state_pack(struct vhu_device *device, void **ret_bytes, size_t *ret_len);
 int vhu_state_unpack(struct vhu_device *device, const void *bytes, size_t len);
+/* The most that may be of such a device, header included. */
+size_t vhu_state_max(const struct vhu_device *device);
 
 struct vhu_state_transfer;
 
@@ -41,9 +43,9 @@ typedef void (*vhu_state_ended_fn)(void *data);
 /* Can fd carry a state in that direction? */
 bool vhu_state_fd_fits(int fd, enum vhu_state_direction direction);
 /*
- * Main. To save: writes bytes to fd, and closes it. To load: reads fd to its end; bytes is NULL.
- * Takes fd and bytes (malloc), also on error. What holds the thread up (a peer that shares the open
- * file can make it blocking) holds up nobody else.
+ * Main. To save: writes bytes to fd, and closes it. To load: reads fd to its end, len bytes at most;
+ * bytes is NULL. Takes fd and bytes (malloc), also on error. What holds the thread up (a peer that
+ * shares the open file can make it blocking) holds up nobody else.
  */
 int vhu_state_transfer_new(struct vhu_loop *loop, enum vhu_state_direction direction, int fd,
 			   void *bytes, size_t len, uint64_t timeout_ns, vhu_state_ended_fn ended,

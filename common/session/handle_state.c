@@ -70,6 +70,8 @@ static int control_save(struct vhu_session *session)
 static int step_transfer(struct vhu_session *session)
 {
 	struct vhu_message *message = session_message(session);
+	size_t len = message->payload.transfer.direction == VHU_STATE_SAVE ?
+			     session->state_len : vhu_state_max(session->device);
 
 	if (session->step_error < 0)
 		return reply_fd_set(session, session->step_error);
@@ -78,7 +80,7 @@ static int step_transfer(struct vhu_session *session)
 						   message->payload.transfer.direction,
 						   vhu_message_steal_fd(message, 0),
 						   steal_ptr(&session->state_bytes),
-						   session->state_len, VHU_STATE_TIMEOUT_NS,
+						   len, VHU_STATE_TIMEOUT_NS,
 						   transfer_ended, session, &session->transfer));
 }
 

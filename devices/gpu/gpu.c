@@ -189,6 +189,8 @@ static const struct vhu_device_ops gpu_ops = {
 	.suspended = gpu_suspended,
 	.resumed = gpu_resumed,
 	.state_version = 1,
+	/* Pixels, and as much again. */
+	.state_bytes_max = 4ull << 30,
 	.save = vhu_gpu_save,
 	.load = vhu_gpu_load,
 	.destroy = gpu_destroy,

@@ -100,7 +100,7 @@ static void bytes_go_there_and_back(void **state)
 
 		n_ended = 0;
 		make_pipe(fds);
-		load = begin(VHU_STATE_LOAD, fds[0], NULL, 0, SECONDS_5);
+		load = begin(VHU_STATE_LOAD, fds[0], NULL, 64 << 20, SECONDS_5);
 		save = begin(VHU_STATE_SAVE, fds[1], pattern(lengths[i] + 1), lengths[i],
 			     SECONDS_5);
 		while (n_ended < 2)
@@ -149,7 +149,7 @@ static void a_writer_that_does_not_write(void **state)
 
 	(void)state;
 	make_pipe(fds);
-	load = begin(VHU_STATE_LOAD, fds[0], NULL, 0, SHORT_NS);
+	load = begin(VHU_STATE_LOAD, fds[0], NULL, 1 << 20, SHORT_NS);
 	assert_int_equal(result_of(load), -ETIMEDOUT);
 	vhu_state_transfer_drop(load);
 	close(fds[1]);
@@ -163,7 +163,7 @@ static void a_writer_that_does_not_end(void **state)
 
 	(void)state;
 	assert_int_equal(ftruncate(fd, INT64_C(1) << 40), 0);
-	load = begin(VHU_STATE_LOAD, fd, NULL, 0, SECONDS_5);
+	load = begin(VHU_STATE_LOAD, fd, NULL, 1 << 20, SECONDS_5);
 	assert_int_equal(result_of(load), -EFBIG);
 	vhu_state_transfer_drop(load);
 }
@@ -177,7 +177,7 @@ static void dropped_in_the_middle(void **state)
 	(void)state;
 	make_pipe(in);
 	make_pipe(out);
-	vhu_state_transfer_drop(begin(VHU_STATE_LOAD, in[0], NULL, 0, SECONDS_5));
+	vhu_state_transfer_drop(begin(VHU_STATE_LOAD, in[0], NULL, 1 << 20, SECONDS_5));
 	vhu_state_transfer_drop(begin(VHU_STATE_SAVE, out[1], pattern(1 << 20), 1 << 20,
 				      SECONDS_5));
 	while (read(out[0], &byte, 1) == 1)
