@@ -43,9 +43,9 @@ typedef void (*vhu_state_ended_fn)(void *data);
 /* Can fd carry a state in that direction? */
 bool vhu_state_fd_fits(int fd, enum vhu_state_direction direction);
 /*
- * Main. To save: writes bytes to fd, and closes it. To load: reads fd to its end, len bytes at most;
- * bytes is NULL. Takes fd and bytes (malloc), also on error. What holds the thread up (a peer that
- * shares the open file can make it blocking) holds up nobody else.
+ * Main. To save: writes bytes to fd, and closes it. To load: reads fd to its end, at most len
+ * bytes; bytes is NULL. Takes fd and bytes (malloc), also on error. What holds the thread up (a
+ * peer that shares the open file can make it blocking) holds up nobody else.
  */
 int vhu_state_transfer_new(struct vhu_loop *loop, enum vhu_state_direction direction, int fd,
 			   void *bytes, size_t len, uint64_t timeout_ns, vhu_state_ended_fn ended,
