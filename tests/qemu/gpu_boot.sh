@@ -10,8 +10,11 @@
 . "$(dirname "$0")/lib.sh"
 . "$here/gpu.sh"
 
-resets=${VHU_LONG:+20}
-resets=${resets:-3}
+resets=3
+if [ -n "${VHU_LONG:-}" ]; then
+	resets=20
+	guest_seconds=900
+fi
 sizes=(1280x800 1366x768 801x601 640x480)
 
 # check_pattern NAME SEED: what QEMU shows of all heads
