@@ -74,8 +74,8 @@ struct vhu_gpu_renderer_ops {
 
 	/*
 	 * What is to be shown: of a blob, seen as such an image (inside of it); image is NULL for
-	 * others. Borrowed until the resource goes or is seen otherwise. NULL: out of memory, or
-	 * not to be had in a row.
+	 * others. Borrowed; until the resource or its memory goes it is there as long as somebody
+	 * has a reference. NULL: out of memory, or not to be had in a row.
 	 */
 	struct vhu_gpu_surface *(*surface)(struct vhu_gpu_renderer *renderer, uint32_t id,
 					   const struct vhu_gpu_image *image);

@@ -23,16 +23,18 @@
 
 /* Guest memory that is shown where it is. */
 struct window {
-	struct vhu_gpu_surface surface;
+	struct vhu_gpu_surface surface; /* one reference is ours */
+	struct vhu_gpu_image seen;	/* as which image */
 	struct vhu_view view; /* where its pieces lie apart: so many */
 	unsigned n_pieces;
+	struct window *next;
 };
 
 struct image {
 	struct vhu_gpu_id id;
 	bool is_blob;
-	struct vhu_gpu_surface *surface; /* of a blob: NULL until it is to be shown */
-	struct vhu_gpu_image seen;	 /* a blob, as which image */
+	struct vhu_gpu_surface *surface; /* not of a blob */
+	struct window *windows;		 /* of a blob */
 	struct vhu_gpu_backing backing;
 };
 
@@ -56,20 +58,35 @@ static struct image *find(struct vhu_gpu_renderer *renderer, uint32_t id)
 /* --- blobs ---------------------------------------------------------------------------------- */
 
 /* Nobody looks there any more, also if he still has the surface. */
-static void close_window(struct renderer_2d *r, struct image *image)
+static void close_window(struct renderer_2d *r, struct window **at)
 {
-	struct window *window;
+	struct window *window = *at;
 
-	if (!image->surface)
-		return;
-	window = container_of(image->surface, struct window, surface);
-	pthread_mutex_lock(&image->surface->mutex);
-	image->surface->pixels = NULL;
-	pthread_mutex_unlock(&image->surface->mutex);
+	*at = window->next;
+	pthread_mutex_lock(&window->surface.mutex);
+	window->surface.pixels = NULL;
+	pthread_mutex_unlock(&window->surface.mutex);
 	vhu_view_drop(&window->view);
 	r->n_pieces -= window->n_pieces;
-	vhu_gpu_surface_unref(image->surface);
-	image->surface = NULL;
+	vhu_gpu_surface_unref(&window->surface);
+}
+
+static void close_windows(struct renderer_2d *r, struct image *image)
+{
+	while (image->windows)
+		close_window(r, &image->windows);
+}
+
+/* Those that are on no scanout any more. */
+static void close_unseen(struct renderer_2d *r, struct image *image)
+{
+	struct window **at = &image->windows;
+
+	while (*at)
+		if (atomic_load(&(*at)->surface.refs) == 1)
+			close_window(r, at);
+		else
+			at = &(*at)->next;
 }
 
 /* The pixels in a row: where they are, or where they are seen. */
@@ -98,20 +115,19 @@ static char *look_at(struct renderer_2d *r, struct window *window,
 	return (uintptr_t)seen % 4 ? NULL : seen;
 }
 
-static void open_window(struct renderer_2d *r, struct image *image)
+static struct window *open_window(struct renderer_2d *r, struct image *image,
+				  const struct vhu_gpu_image *seen)
 {
-	const struct vhu_gpu_image *seen = &image->seen;
 	size_t bytes = (size_t)seen->stride_bytes * (seen->height - 1) + 4 * (size_t)seen->width;
-	struct window *window = calloc(1, sizeof(*window));
+	struct window *window = image->backing.iov ? calloc(1, sizeof(*window)) : NULL;
 	char *pixels;
 
 	if (!window)
-		return;
-	pixels = image->backing.iov ?
-			 look_at(r, window, &image->backing, seen->offset, bytes) : NULL;
+		return NULL;
+	pixels = look_at(r, window, &image->backing, seen->offset, bytes);
 	if (!pixels) {
 		free(window);
-		return;
+		return NULL;
 	}
 	window->surface = (struct vhu_gpu_surface){
 		.refs = 1,
@@ -123,18 +139,25 @@ static void open_window(struct renderer_2d *r, struct image *image)
 		.bytes = bytes,
 	};
 	pthread_mutex_init(&window->surface.mutex, NULL);
-	image->surface = &window->surface;
+	window->seen = *seen;
+	window->next = image->windows;
+	image->windows = window;
+	return window;
 }
 
+/* A driver that flips within one blob has a window for each of its pages. */
 static struct vhu_gpu_surface *see(struct renderer_2d *r, struct image *image,
 				   const struct vhu_gpu_image *as)
 {
-	if (image->surface && !memcmp(&image->seen, as, sizeof(*as)))
-		return image->surface;
-	close_window(r, image);
-	image->seen = *as;
-	open_window(r, image);
-	return image->surface;
+	struct window *window = image->windows;
+
+	while (window && memcmp(&window->seen, as, sizeof(*as)))
+		window = window->next;
+	if (!window) {
+		close_unseen(r, image);
+		window = open_window(r, image, as);
+	}
+	return window ? &window->surface : NULL;
 }
 
 /* --- images --------------------------------------------------------------------------------- */
@@ -184,8 +207,7 @@ static uint32_t detach(struct vhu_gpu_renderer *renderer, uint32_t id, uint64_t 
 	(void)token;
 	if (!image->backing.ranges)
 		return VIRTIO_GPU_RESP_ERR_UNSPEC;
-	if (image->is_blob)
-		close_window(of(renderer), image);
+	close_windows(of(renderer), image);
 	vhu_gpu_backing_finish(&image->backing);
 	return OK;
 }
@@ -196,10 +218,8 @@ static void dispose(struct vhu_gpu_id *id, void *data)
 	struct renderer_2d *r = data;
 
 	vhu_gpu_ids_remove(&r->images, id);
-	if (image->is_blob)
-		close_window(r, image);
-	else
-		vhu_gpu_surface_unref(image->surface);
+	close_windows(r, image);
+	vhu_gpu_surface_unref(image->surface);
 	vhu_gpu_backing_finish(&image->backing);
 	free(image);
 }
@@ -287,8 +307,7 @@ static void resolve(struct vhu_gpu_id *id, void *data)
 	struct image *image = container_of(id, struct image, id);
 	struct renderer_2d *r = data;
 
-	if (image->is_blob)
-		close_window(r, image);
+	close_windows(r, image);
 	if (image->backing.ranges)
 		vhu_gpu_backing_resolve(&image->backing, r->memory);
 }

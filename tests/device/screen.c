@@ -343,3 +343,13 @@ void screen_expect_picture(struct screen *screen, uint32_t scanout, uint32_t see
 
 	assert_true(monitor_wait(&screen->monitor, is_there, &expected, WAIT_MS / 4));
 }
+
+static bool is_off(const struct monitor *monitor, void *data)
+{
+	return monitor->pictures[*(const unsigned *)data].width == 0;
+}
+
+void screen_expect_off(struct screen *screen, unsigned scanout)
+{
+	assert_true(monitor_wait(&screen->monitor, is_off, &scanout, WAIT_MS / 4));
+}

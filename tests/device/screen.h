@@ -77,6 +77,8 @@ void screen_show(struct screen *screen, uint32_t scanout, uint32_t id, uint32_t 
 /* The monitor has exactly this picture, soon. */
 void screen_expect_picture(struct screen *screen, uint32_t scanout, uint32_t seed, uint32_t width,
 			   uint32_t height);
+/* The scanout is off, soon. */
+void screen_expect_off(struct screen *screen, unsigned scanout);
 
 static inline struct virtio_gpu_rect screen_rect(uint32_t x, uint32_t y, uint32_t width,
 						 uint32_t height)

@@ -30,16 +30,6 @@ static void redraw(struct screen *screen, uint32_t id, uint32_t seed)
 	assert_int_equal(screen_flush(screen, id, all()), OK);
 }
 
-static bool is_off(const struct monitor *monitor, void *data)
-{
-	return monitor->pictures[*(const unsigned *)data].width == 0;
-}
-
-static void expect_off(struct screen *screen, unsigned scanout)
-{
-	assert_true(monitor_wait(&screen->monitor, is_off, &scanout, WAIT_MS / 4));
-}
-
 static void shown(void **state)
 {
 	struct screen *screen = *state;
@@ -63,9 +53,9 @@ static void shown(void **state)
 		screen_expect_picture(screen, 0, 6, 333, 77);
 		screen_expect_picture(screen, 15, 7, 1, 1);
 		assert_int_equal(screen_unref(screen, 3), OK);
-		expect_off(screen, 15);
+		screen_expect_off(screen, 15);
 		assert_int_equal(screen_set_scanout(screen, 0, 0, all()), OK);
-		expect_off(screen, 0);
+		screen_expect_off(screen, 0);
 	}
 }
 
@@ -214,165 +204,7 @@ static void cursors(void **state)
 	screen_expect_picture(screen, 0, 1, WIDTH, HEIGHT);
 }
 
-/* --- blobs ---------------------------------------------------------------------------------- */
-
-static uint32_t create_blob(struct screen *screen, uint32_t id, uint32_t blob_mem, uint64_t size,
-			    const struct virtio_gpu_mem_entry *entries, uint32_t n)
-{
-	struct {
-		struct virtio_gpu_resource_create_blob create;
-		struct virtio_gpu_mem_entry entries[512];
-	} command = { .create = {
-			      .hdr.type = htole32(VIRTIO_GPU_CMD_RESOURCE_CREATE_BLOB),
-			      .resource_id = htole32(id),
-			      .blob_mem = htole32(blob_mem),
-			      .nr_entries = htole32(n),
-			      .size = htole64(size),
-		      } };
-
-	assert_true(n <= ARRAY_SIZE(command.entries));
-	if (n)
-		memcpy(command.entries, entries, n * sizeof(*entries));
-	return screen_command(screen, &command, sizeof(command.create) + n * sizeof(*entries), 24);
-}
-
-static uint32_t set_scanout_blob(struct screen *screen, uint32_t id, uint32_t width,
-				 uint32_t height, uint32_t stride, uint32_t offset)
-{
-	struct virtio_gpu_set_scanout_blob command = {
-		.hdr.type = htole32(VIRTIO_GPU_CMD_SET_SCANOUT_BLOB),
-		.r = screen_rect(0, 0, width, height),
-		.resource_id = htole32(id),
-		.width = htole32(width),
-		.height = htole32(height),
-		.format = htole32(BGRX),
-		.strides = { htole32(stride) },
-		.offsets = { htole32(offset) },
-	};
-
-	return screen_command(screen, &command, sizeof(command), 24);
-}
-
-/* Pages of it in any order; what the guest draws is seen without a transfer. */
-static void blobs(void **state)
-{
-	struct screen *screen = *state;
-	enum { PAGES = BYTES / 4096 };
-	struct virtio_gpu_mem_entry entries[PAGES];
-	char *pixels;
-
-	screen_begin(screen);
-	pixels = screen->pixels.host;
-	for (unsigned order = 0; order < 2; order++) {
-		for (unsigned i = 0; i < PAGES; i++) {
-			uint64_t page = order ? (i * 7 + 3) % PAGES : i;
-
-			entries[i] = (struct virtio_gpu_mem_entry){
-				htole64(screen->pixels.gpa + 4096 * page), htole32(4096), 0
-			};
-		}
-		assert_int_equal(create_blob(screen, 1, VIRTIO_GPU_BLOB_MEM_GUEST, BYTES, entries,
-					     PAGES), OK);
-		assert_int_equal(set_scanout_blob(screen, 1, WIDTH, HEIGHT, 4 * WIDTH, 0), OK);
-		for (uint32_t seed = 1; seed < 4; seed++) {
-			screen_draw(screen, 4u << 20, seed, WIDTH, HEIGHT);
-			for (unsigned i = 0; i < PAGES; i++)
-				memcpy(pixels + le64toh(entries[i].addr) - screen->pixels.gpa,
-				       pixels + (4u << 20) + 4096 * (size_t)i, 4096);
-			assert_int_equal(screen_flush(screen, 1, all()), OK);
-			screen_expect_picture(screen, 0, seed, WIDTH, HEIGHT);
-		}
-		assert_int_equal(screen_unref(screen, 1), OK);
-		expect_off(screen, 0);
-	}
-}
-
-static void blobs_that_are_none(void **state)
-{
-	struct screen *screen = *state;
-	struct virtio_gpu_mem_entry entry;
-
-	screen_begin(screen);
-	entry = (struct virtio_gpu_mem_entry){ htole64(screen->pixels.gpa), htole32(BYTES), 0 };
-	assert_int_equal(create_blob(screen, 0, 1, BYTES, &entry, 1), ERR(INVALID_RESOURCE_ID));
-	assert_int_equal(create_blob(screen, 1, 2, BYTES, &entry, 1), ERR(INVALID_PARAMETER));
-	assert_int_equal(create_blob(screen, 1, 1, 0, &entry, 1), ERR(INVALID_PARAMETER));
-	assert_int_equal(create_blob(screen, 1, 1, BYTES + 1, &entry, 1), ERR(INVALID_PARAMETER));
-	assert_int_equal(create_blob(screen, 1, 1, UINT64_MAX, &entry, 1), ERR(INVALID_PARAMETER));
-	assert_int_equal(create_blob(screen, 1, 1, BYTES, &entry, 0), ERR(INVALID_PARAMETER));
-	entry.addr = htole64(1ull << 40);
-	assert_int_equal(create_blob(screen, 1, 1, BYTES, &entry, 1), ERR(INVALID_PARAMETER));
-	entry.addr = htole64(screen->pixels.gpa);
-	assert_int_equal(create_blob(screen, 1, 1, BYTES, &entry, 1), OK);
-	assert_int_equal(create_blob(screen, 1, 1, BYTES, &entry, 1), ERR(INVALID_RESOURCE_ID));
-	assert_int_equal(set_scanout_blob(screen, 2, 64, 64, 256, 0), ERR(INVALID_RESOURCE_ID));
-	assert_int_equal(set_scanout_blob(screen, 1, 64, 64, 255, 0), ERR(INVALID_PARAMETER));
-	assert_int_equal(set_scanout_blob(screen, 1, 0, 64, 256, 0), ERR(INVALID_PARAMETER));
-	assert_int_equal(set_scanout_blob(screen, 1, 64, 16385, 256, 0), ERR(INVALID_PARAMETER));
-	assert_int_equal(set_scanout_blob(screen, 1, 64, 64, UINT32_MAX - 3, 0),
-			 ERR(INVALID_PARAMETER));
-	assert_int_equal(set_scanout_blob(screen, 1, WIDTH, HEIGHT, 4 * WIDTH, 4),
-			 ERR(INVALID_PARAMETER));
-	assert_int_equal(set_scanout_blob(screen, 1, 64, 64, 256, UINT32_MAX - 3),
-			 ERR(INVALID_PARAMETER));
-	assert_int_equal(set_scanout_blob(screen, 1, 64, 64, 256, BYTES - 64 * 256), OK);
-	/* It is no picture of the other kind. */
-	assert_int_equal(screen_set_scanout(screen, 0, 1, screen_rect(0, 0, 1, 1)),
-			 ERR(INVALID_PARAMETER));
-	assert_int_equal(screen_create(screen, 3, BGRX, 64, 64), OK);
-	assert_int_equal(set_scanout_blob(screen, 3, 64, 64, 256, 0), ERR(INVALID_PARAMETER));
-	/* Without its memory. */
-	assert_int_equal(screen_detach(screen, 1), OK);
-	expect_off(screen, 0);
-	assert_int_equal(set_scanout_blob(screen, 1, 64, 64, 256, 0), ERR(OUT_OF_MEMORY));
-}
-
 /* --- what happens to a card ----------------------------------------------------------------- */
-
-/* The memory under a backing goes: the pixels that there are stay, others do not come. */
-static void memory_that_goes(void **state)
-{
-	struct screen *screen = *state;
-	struct vhu_frontend *frontend = &screen->frontend;
-	struct virtio_gpu_mem_entry entry = { htole64(1ull << 32), htole32(BYTES), 0 };
-	int region;
-
-	screen_begin(screen);
-	region = vhu_guest_add(&frontend->guest, 1ull << 32, 2u << 20);
-	assert_true(region >= 0);
-	assert_int_equal(vhu_frontend_add_mem_reg(frontend, &frontend->guest.regions[region].wire,
-						  frontend->guest.regions[region].fd), 0);
-	screen_show(screen, 1, 8, 8, 64, 64);
-	assert_int_equal(screen_create(screen, 1, BGRX, WIDTH, HEIGHT), OK);
-	assert_int_equal(screen_attach_entries(screen, 1, 1, &entry, 1), OK);
-	screen_draw(screen, 0, 1, WIDTH, HEIGHT);
-	memcpy(frontend->guest.regions[region].host, screen->pixels.host, BYTES);
-	assert_int_equal(screen_transfer(screen, 1, all(), 0), OK);
-	assert_int_equal(screen_set_scanout(screen, 0, 1, all()), OK);
-	assert_int_equal(create_blob(screen, 2, VIRTIO_GPU_BLOB_MEM_GUEST, BYTES, &entry, 1), OK);
-	screen_expect_picture(screen, 0, 1, WIDTH, HEIGHT);
-	assert_int_equal(vhu_frontend_rem_mem_reg(frontend,
-						  &frontend->guest.regions[region].wire), 0);
-	assert_int_equal(screen_transfer(screen, 1, all(), 0), ERR(UNSPEC));
-	assert_int_equal(set_scanout_blob(screen, 2, WIDTH, HEIGHT, 4 * WIDTH, 0),
-			 ERR(OUT_OF_MEMORY));
-	assert_int_equal(screen_flush(screen, 1, all()), OK);
-	screen_expect_picture(screen, 0, 1, WIDTH, HEIGHT);
-	screen_expect_picture(screen, 1, 8, 64, 64);
-	/* It comes back, and is what it was. */
-	assert_int_equal(vhu_frontend_add_mem_reg(frontend, &frontend->guest.regions[region].wire,
-						  frontend->guest.regions[region].fd), 0);
-	screen_draw(screen, 0, 2, WIDTH, HEIGHT);
-	memcpy(frontend->guest.regions[region].host, screen->pixels.host, BYTES);
-	assert_int_equal(screen_transfer(screen, 1, all(), 0), OK);
-	assert_int_equal(screen_flush(screen, 1, all()), OK);
-	screen_expect_picture(screen, 0, 2, WIDTH, HEIGHT);
-	assert_int_equal(set_scanout_blob(screen, 2, WIDTH, HEIGHT, 4 * WIDTH, 0), OK);
-	assert_int_equal(vhu_frontend_rem_mem_reg(frontend,
-						  &frontend->guest.regions[region].wire), 0);
-	assert_int_equal(screen_flush(screen, 2, all()), OK);
-	expect_off(screen, 0);
-}
 
 static void wait_for_word(const struct program *program, const char *word)
 {
@@ -473,7 +305,7 @@ static void start_anew(void **state)
 		assert_int_equal(vhu_driver_start(&screen->control), 0);
 		assert_int_equal(vhu_driver_start(&screen->cursor), 0);
 		assert_int_equal(screen_unref(screen, 1), ERR(INVALID_RESOURCE_ID));
-		expect_off(screen, 0);
+		screen_expect_off(screen, 0);
 		screen_show(screen, 0, 1, 10 + i, WIDTH, HEIGHT);
 		screen_expect_picture(screen, 0, 10 + i, WIDTH, HEIGHT);
 	}
@@ -561,9 +393,6 @@ int main(int argc, char **argv)
 		SCREEN_TEST(parts),
 		SCREEN_TEST(scattered),
 		SCREEN_TEST(cursors),
-		SCREEN_TEST(blobs),
-		SCREEN_TEST(blobs_that_are_none),
-		SCREEN_TEST(memory_that_goes),
 		SCREEN_TEST(screenshots),
 		SCREEN_TEST(behind_an_iommu),
 		SCREEN_TEST(stop_and_go_on),
