@@ -27,8 +27,8 @@ static const struct vhu_option rows[] = {
 		  "socket, and again whenever it has ended; in place of SOCKET",
 	  .parse = vhu_option_text, .offset = TO(command) },
 	{ .name = "device", .argument = "TYPE",
-	  .help = "whose requests to make: auto (default), generic (none), blk, rng, "
-		  "sound",
+	  .help = "whose requests to make: auto (default), generic (none), blk, gpu, "
+		  "rng, sound",
 	  .parse = vhu_option_text, .offset = TO(device) },
 	{ .name = "destructive",
 	  .help = "also run the cases that write to the disk: its content is lost",
@@ -136,7 +136,7 @@ static int parse(int argc, char **argv, struct options *ret_options)
 		return -EINVAL;
 	}
 	if (!check_device_of(ret_options->device, &nothing)) {
-		vhu_error("--device '%s': must be one of auto, generic, blk, rng, sound",
+		vhu_error("--device '%s': must be one of auto, generic, blk, gpu, rng, sound",
 			  ret_options->device);
 		return -EINVAL;
 	}

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include <linux/virtio_blk.h>
+#include <linux/virtio_gpu.h>
 #include <linux/virtio_snd.h>
 
 #include "common/base/num.h"
@@ -168,6 +169,63 @@ const struct check_device check_device_sound = {
 	.judge = judge_sound,
 };
 
+/* virtio 1.3, 5.7.6.8: what the outputs are. */
+
+#define GPU_SCANOUTS_AT 8 /* in the configuration space */
+
+/* The answer in two pieces, the first of which says all that has to be known. */
+enum { GPU_QUERY, GPU_ANSWER, GPU_MODES };
+
+static const char *refuse_gpu(const struct check_facts *facts)
+{
+	uint32_t scanouts;
+
+	if (!(facts->protocol_features & VHU_BIT(VHU_PROTOCOL_F_CONFIG)) ||
+	    facts->config_bytes < GPU_SCANOUTS_AT + sizeof(scanouts))
+		return "a graphics card whose configuration space cannot be read";
+	memcpy(&scanouts, facts->config + GPU_SCANOUTS_AT, sizeof(scanouts));
+	scanouts = le32toh(scanouts);
+	return scanouts && scanouts <= VIRTIO_GPU_MAX_SCANOUTS ?
+		       NULL : "a graphics card that has not 1 to 16 scanouts";
+}
+
+static void fill_gpu(struct check_request *request)
+{
+	const struct virtio_gpu_ctrl_hdr query = {
+		.type = htole32(VIRTIO_GPU_CMD_GET_DISPLAY_INFO),
+	};
+
+	memcpy(request->buffers[GPU_QUERY].host, &query, sizeof(query));
+	memset(request->buffers[GPU_ANSWER].host, NO_STATUS, request->buffers[GPU_ANSWER].len);
+}
+
+static const char *judge_gpu(const struct check_request *request, uint32_t used_len)
+{
+	const struct vhu_guest_buffer *answer = &request->buffers[GPU_ANSWER];
+	uint32_t type;
+
+	if (used_len > answer->len + request->buffers[GPU_MODES].len)
+		return "the used length is more than the writable buffer holds";
+	memcpy(&type, answer->host, sizeof(type));
+	return le32toh(type) == VIRTIO_GPU_RESP_OK_DISPLAY_INFO ?
+		       NULL : "the answer to GET_DISPLAY_INFO is not OK_DISPLAY_INFO";
+}
+
+const struct check_device check_device_gpu = {
+	.name = "gpu",
+	.features = DEVICE_BITS,
+	.lengths = { [GPU_QUERY] = sizeof(struct virtio_gpu_ctrl_hdr),
+		     [GPU_ANSWER] = sizeof(struct virtio_gpu_ctrl_hdr),
+		     [GPU_MODES] = sizeof(struct virtio_gpu_resp_display_info) -
+				   sizeof(struct virtio_gpu_ctrl_hdr) },
+	.n_readable = 1,
+	.n_writable = 2,
+	.one_queue = true,
+	.refuse = refuse_gpu,
+	.fill = fill_gpu,
+	.judge = judge_gpu,
+};
+
 /*
  * No message tells the type. A disk has a configuration space, and FLUSH (bit 9) should always be
  * offered; a network card has that bit only together with GUEST_TSO4 (7), and bit 0 with it.
@@ -187,6 +245,7 @@ const struct check_device *check_device_of(const char *name, const struct check_
 	static const struct check_device *const devices[] = {
 		&check_device_generic,
 		&check_device_blk,
+		&check_device_gpu,
 		&check_device_rng,
 		&check_device_sound,
 	};

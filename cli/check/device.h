@@ -41,8 +41,8 @@ struct check_device {
 	const char *(*judge)(const struct check_request *request, uint32_t used_len);
 };
 
-extern const struct check_device check_device_generic, check_device_blk, check_device_rng,
-	check_device_sound;
+extern const struct check_device check_device_generic, check_device_blk, check_device_gpu,
+	check_device_rng, check_device_sound;
 
 /* The device by its name; "auto" looks at the facts. NULL: no such name. */
 const struct check_device *check_device_of(const char *name, const struct check_facts *facts);

@@ -58,6 +58,9 @@ TARGETS = {
     "sound": ("{build}/cli/vhu-sound --socket-path {{socket}} --backend null --controls",
               ["--device", "sound", "--skip", "inflight"],
               NEVER | BLK_ONLY | RNG_ONLY | ONE_QUEUE | IN_ORDER),
+    "gpu": ("{build}/cli/vhu-gpu --socket-path {{socket}}",
+            ["--device", "gpu", "--skip", "inflight"],
+            NEVER | BLK_ONLY | RNG_ONLY | ONE_QUEUE | IN_ORDER),
     "input": ("{build}/cli/vhu-input --socket-path {{socket}} --stream {dir}/stream",
               ["--device", "generic"], NEVER | BLK_ONLY | RNG_ONLY | STATE | NO_REQUESTS),
 }
