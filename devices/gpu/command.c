@@ -178,6 +178,9 @@ uint32_t vhu_gpu_read_entries(struct vhu_gpu *gpu, struct vhu_gpu_request *reque
 	}
 	if (status == VHU_GPU_AGAIN)
 		return status;
+	/* Nothing but empty entries. */
+	if (status == VIRTIO_GPU_RESP_OK_NODATA && !entries->n)
+		status = VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
 	if (status == VIRTIO_GPU_RESP_OK_NODATA) {
 		*ret_n = entries->n;
 		*ret_ranges = steal_ptr(&entries->ranges);
