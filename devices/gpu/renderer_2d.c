@@ -3,6 +3,7 @@
 #include "devices/gpu/renderer.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/virtio_gpu.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,7 @@ struct image {
 	struct vhu_gpu_id id;
 	bool is_blob;
 	struct vhu_gpu_surface *surface; /* not of a blob */
+	int fd;				 /* its pixels, when they are shared; -1 */
 	struct window *windows;		 /* of a blob */
 	struct vhu_gpu_backing backing;
 };
@@ -174,6 +176,7 @@ static uint32_t create(struct vhu_gpu_renderer *renderer, uint32_t id,
 		return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
 	}
 	image->id.id = id;
+	image->fd = -1;
 	image->is_blob = !as;
 	vhu_gpu_ids_add(&of(renderer)->images, &image->id);
 	return OK;
@@ -220,6 +223,7 @@ static void dispose(struct vhu_gpu_id *id, void *data)
 	vhu_gpu_ids_remove(&r->images, id);
 	close_windows(r, image);
 	vhu_gpu_surface_unref(image->surface);
+	close_fd(&image->fd);
 	vhu_gpu_backing_finish(&image->backing);
 	free(image);
 }
@@ -278,15 +282,12 @@ static struct vhu_gpu_surface *surface(struct vhu_gpu_renderer *renderer, uint32
 }
 
 /* From now on the pixels are those of a file, where they were. */
-static int share(struct vhu_gpu_renderer *renderer, uint32_t id)
+static int move_to_file(struct image *image)
 {
-	struct vhu_gpu_surface *s = find(renderer, id)->surface;
-	cleanup_fd int fd = -1;
+	struct vhu_gpu_surface *s = image->surface;
+	cleanup_fd int fd = memfd_create("vhu-gpu", MFD_CLOEXEC);
 	void *pixels;
 
-	if (find(renderer, id)->is_blob)
-		return -EOPNOTSUPP;
-	fd = memfd_create("vhu-gpu", MFD_CLOEXEC);
 	if (fd < 0 || ftruncate(fd, (off_t)s->bytes) < 0)
 		return -errno;
 	pixels = mmap(NULL, s->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -297,7 +298,19 @@ static int share(struct vhu_gpu_renderer *renderer, uint32_t id)
 	munmap(s->pixels, s->bytes);
 	s->pixels = pixels;
 	pthread_mutex_unlock(&s->mutex);
-	return steal_fd(&fd);
+	image->fd = steal_fd(&fd);
+	return 0;
+}
+
+static int share(struct vhu_gpu_renderer *renderer, uint32_t id)
+{
+	struct image *image = find(renderer, id);
+	int r = image->is_blob ? -EOPNOTSUPP : image->fd < 0 ? move_to_file(image) : 0;
+
+	if (r < 0)
+		return r;
+	r = fcntl(image->fd, F_DUPFD_CLOEXEC, 0);
+	return r < 0 ? -errno : r;
 }
 
 /* --- the renderer --------------------------------------------------------------------------- */

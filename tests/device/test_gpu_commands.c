@@ -421,7 +421,7 @@ static void uuids(void **state)
 	uint32_t pixels[64 * 32];
 	struct vhu_message message;
 	uint8_t uuid[16];
-	int fd;
+	int fd, again;
 
 	screen_begin(screen);
 	make_one(screen);
@@ -439,6 +439,10 @@ static void uuids(void **state)
 	assert_memory_equal(answer->uuid, uuid, 16);
 	assert_int_equal(vhu_frontend_get_shared_object(&screen->frontend, uuid, &fd), 0);
 	assert_true(fd >= 0);
+	/* Who asks later takes nothing from who asked before. */
+	assert_int_equal(vhu_frontend_get_shared_object(&screen->frontend, uuid, &again), 0);
+	assert_true(again >= 0);
+	close(again);
 	assert_int_equal(screen_transfer(screen, 7, screen_rect(0, 0, 64, 32), 0), OK);
 	assert_int_equal(pread(fd, pixels, sizeof(pixels), 0), sizeof(pixels));
 	close(fd);
