@@ -46,11 +46,11 @@ static int parse_poll(const struct vhu_option *option, void *field, const char *
 
 #define TO(field) offsetof(struct vhu_blk_options, field)
 static const struct vhu_option rows[] = {
-	{ .name = "blk-file", .alias = "file", .argument = "SPEC",
+	{ .name = "blk-file", .alias = "file", .letter = 'b', .argument = "SPEC",
 	  .help = "the disk: an image file, a block device, or LABEL=, UUID=, PARTLABEL=, "
 		  "PARTUUID= and a name",
 	  .parse = vhu_option_text, .offset = TO(file) },
-	{ .name = "read-only",
+	{ .name = "read-only", .letter = 'r',
 	  .help = "the guest only reads, and others may read the file too",
 	  .parse = vhu_option_flag, .offset = TO(read_only) },
 	{ .name = "create", .argument = "SIZE",

@@ -87,7 +87,7 @@ static int parse_kinds(const struct vhu_option *option, void *field, const char 
 
 #define TO(field) offsetof(struct vhu_input_options, field)
 static const struct vhu_option rows[] = {
-	{ .name = "evdev-path", .alias = "device", .argument = "PATH",
+	{ .name = "evdev-path", .alias = "device", .letter = 'p', .argument = "PATH",
 	  .help = "the device: /dev/input/by-id/... finds it again after it was unplugged",
 	  .parse = vhu_option_text, .offset = TO(evdev_path) },
 	{ .name = "device-fd", .argument = "N",
@@ -114,7 +114,7 @@ static const struct vhu_option rows[] = {
 	  .help = "always (default): while a guest has the device nobody else gets its events; "
 		  "never; toggle: as the hotkey says, at first the guest has it",
 	  .parse = vhu_option_choice, .offset = TO(grab), .words = grabs },
-	{ .name = "no-grab",
+	{ .name = "no-grab", .letter = 'n',
 	  .help = "--grab never",
 	  .parse = parse_no_grab, .offset = TO(grab) },
 	{ .name = "hotkey", .argument = "KEYS",

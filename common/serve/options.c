@@ -79,27 +79,18 @@ int vhu_option_choice(const struct vhu_option *option, void *field, const char *
 	return -EINVAL;
 }
 
-static const char *dashes(const char *name)
-{
-	return name[1] ? "--" : "-";
-}
-
 static bool is_name(const char *name, const char *word, size_t len)
 {
-	const char *d;
-
-	if (!name)
-		return false;
-	d = dashes(name);
-	return len == strlen(d) + strlen(name) && !strncmp(word, d, strlen(d)) &&
-	       !strncmp(word + strlen(d), name, strlen(name));
+	return name && len == 2 + strlen(name) && !strncmp(word, "--", 2) &&
+	       !strncmp(word + 2, name, len - 2);
 }
 
 static bool names_option(const struct vhu_option *option, const char *word)
 {
 	size_t len = strcspn(word, "=");
 
-	return is_name(option->name, word, len) || is_name(option->alias, word, len);
+	return is_name(option->name, word, len) || is_name(option->alias, word, len) ||
+	       (len == 2 && word[0] == '-' && word[1] == option->letter);
 }
 
 bool vhu_option_given(const struct vhu_option *option, int argc, char **argv)
@@ -145,7 +136,7 @@ static size_t unlikeness(const char *typed, size_t len, const char *name)
 {
 	size_t distance;
 
-	if (!name || !name[1])
+	if (!name)
 		return SIZE_MAX;
 	if (len >= 2 && len < strlen(name) && !strncmp(typed, name, len))
 		return 1;
@@ -228,8 +219,7 @@ static int store_value(const struct vhu_option *option, void *fields, const char
 		return 0;
 	if (!why)
 		describe_wanted(option, wanted, sizeof(wanted));
-	vhu_error("%s%s '%s': must be %s", dashes(option->name), option->name, text ? text : "",
-		  why ? why : wanted);
+	vhu_error("--%s '%s': must be %s", option->name, text ? text : "", why ? why : wanted);
 	return -EINVAL;
 }
 
@@ -257,7 +247,6 @@ static int parse_one(int n_words, char **words, const struct vhu_option_table *t
 {
 	const struct vhu_option *option;
 	const char *text = strchr(words[0], '=');
-	const char *d;
 	size_t idx = 0;
 	void *fields = NULL;
 	int used = 1;
@@ -272,23 +261,22 @@ static int parse_one(int n_words, char **words, const struct vhu_option_table *t
 		return -EINVAL;
 	}
 	assert(idx < VHU_OPTIONS_MAX);
-	d = dashes(option->name);
 	if (text && !option->argument) {
-		vhu_error("%s%s takes no value", d, option->name);
+		vhu_error("--%s takes no value", option->name);
 		return -EINVAL;
 	}
 	if (text) {
 		text++;
 	} else if (option->argument) {
 		if (n_words < 2 || !strncmp(words[1], "--", 2)) {
-			vhu_error("%s%s needs a value: %s", d, option->name, option->argument);
+			vhu_error("--%s needs a value: %s", option->name, option->argument);
 			return -EINVAL;
 		}
 		text = words[1];
 		used = 2;
 	}
 	if (seen[idx] && option->argument && !option->repeats) {
-		vhu_error("%s%s is given twice (--next begins another device)", d, option->name);
+		vhu_error("--%s is given twice (--next begins another device)", option->name);
 		return -EINVAL;
 	}
 	seen[idx] = true;
@@ -341,10 +329,12 @@ static void print_wrapped(const char *text, int at)
 
 static void print_option(const struct vhu_option *option)
 {
-	int at = printf("  %s%s", dashes(option->name), option->name);
+	int at = printf("  --%s", option->name);
 
 	if (option->alias)
-		at += printf(", %s%s", dashes(option->alias), option->alias);
+		at += printf(", --%s", option->alias);
+	if (option->letter)
+		at += printf(", -%c", option->letter);
 	if (option->argument)
 		at += printf(" %s", option->argument);
 	if (at > HELP_TEXT_COLUMN - 2) {

@@ -21,8 +21,9 @@ typedef int (*vhu_option_fn)(const struct vhu_option *option, void *field, const
 			     const char **ret_why);
 
 struct vhu_option {
-	const char *name;     /* without the dashes; of one letter: with one dash */
+	const char *name;     /* without the dashes */
 	const char *alias;    /* another name, or NULL */
+	char letter;	      /* a third, with one dash; or 0 */
 	const char *argument; /* as --help names it, or NULL for a flag */
 	const char *help;     /* wrapped by --help; a newline is a line's end */
 	vhu_option_fn parse;
@@ -56,19 +57,16 @@ struct vhu_option_table {
 #define VHU_OPTIONS_MAX 128
 
 /*
- * Parses argv[1 ..] by all tables: --name VALUE or --name=VALUE. Stops behind "--next" (several
- * devices in one process): *ret_used is the number of arguments used, argv[0] and the "--next"
- * included, so that argv + *ret_used - 1 is the next one's argv. Returns 0, or -EINVAL with the
- * line said on standard error (an unknown option, with the nearest name; a missing or bad value;
- * an option given twice; a stray word).
+ * Parses argv[1 ..] by all tables: --name VALUE, --name=VALUE or -n VALUE. Stops behind "--next"
+ * (several devices in one process): *ret_used is the number of arguments used, argv[0] and the
+ * "--next" included, so that argv + *ret_used - 1 is the next one's argv. Returns 0, or -EINVAL
+ * with the line said on standard error (an unknown option, with the nearest name; a missing or bad
+ * value; an option given twice; a stray word).
  */
 int vhu_options_parse(int argc, char **argv, const struct vhu_option_table *tables,
 		      size_t n_tables, int *ret_used);
 
-/*
- * Does argv hold this row's name or alias anywhere? For what is answered even if the rest is
- * wrong.
- */
+/* Does argv hold this row by any of its names? For what is answered even if the rest is wrong. */
 bool vhu_option_given(const struct vhu_option *option, int argc, char **argv);
 
 /* The tables in 80 columns on standard output. */

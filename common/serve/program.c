@@ -62,10 +62,10 @@ static int parse_fd(const struct vhu_option *option, void *field, const char *te
 
 #define ENDPOINT(field) offsetof(struct vhu_endpoint, field)
 static const struct vhu_option endpoint_rows[] = {
-	{ .name = "socket-path", .alias = "socket", .argument = "PATH",
+	{ .name = "socket-path", .alias = "socket", .letter = 's', .argument = "PATH",
 	  .help = "listen on a Unix socket, made at PATH",
 	  .parse = vhu_option_text, .offset = ENDPOINT(socket_path) },
-	{ .name = "fd", .argument = "N",
+	{ .name = "fd", .letter = 'f', .argument = "N",
 	  .help = "use the socket handed over as file descriptor N, listening or connected",
 	  .parse = parse_fd, .offset = ENDPOINT(fd), .max = INT_MAX },
 	{ .name = "connect", .argument = "PATH",
@@ -85,11 +85,11 @@ static const struct vhu_option endpoint_rows[] = {
 #define ANSWERED .parse = vhu_option_flag, .offset = PROCESS(answered)
 enum { ROW_CAPABILITIES, ROW_HELP, ROW_VERSION };
 static const struct vhu_option process_rows[] = {
-	[ROW_CAPABILITIES] = { .name = "print-capabilities",
+	[ROW_CAPABILITIES] = { .name = "print-capabilities", .letter = 'c',
 	  .help = "print what the program can do, as JSON, and exit", ANSWERED },
-	[ROW_HELP] = { .name = "help", .alias = "h",
+	[ROW_HELP] = { .name = "help", .letter = 'h',
 	  .help = "print this and exit", ANSWERED },
-	[ROW_VERSION] = { .name = "version", .alias = "V",
+	[ROW_VERSION] = { .name = "version", .letter = 'V',
 	  .help = "print the version and exit", ANSWERED },
 	{ .name = "print-qemu-args",
 	  .help = "print what to add to QEMU's command line for this very command, and exit",

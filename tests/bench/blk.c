@@ -165,7 +165,7 @@ static const struct vhu_option rows[] = {
 	{ .name = "json",
 	  .help = "JSON with all runs, not a table of medians",
 	  .parse = vhu_option_flag, .offset = TO(json) },
-	{ .name = "help", .alias = "h",
+	{ .name = "help", .letter = 'h',
 	  .help = "print this and exit",
 	  .parse = vhu_option_flag, .offset = TO(help) },
 };

@@ -24,7 +24,7 @@ def render(tree):
                 yield Fault(path, 1, f"man: {warning}")
 
 
-OPTION = re.compile(r"(?<![\w-])--[a-z0-9][a-z0-9-]*")
+OPTION = re.compile(r"(?<![\w-])-(?:-[a-z0-9][a-z0-9-]*|[A-Za-z](?![\w-]))")
 # A row begins with an option near the margin: its names, each perhaps with an argument.
 HELP_ROW = re.compile(r"^ {0,8}((?:-[\w-]+(?:[= ](?!-)[^\s,]+)?(?:, )?)+)")
 # In a page, with an option in bold.

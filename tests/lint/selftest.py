@@ -243,6 +243,8 @@ PLANTS = (
      "man/vhu-blk.1.scd:20: has --colour, which --help does not name"),
     ("an option without a page", "man/vhu-blk.1.scd", swap("*--size* _BYTES_\n\t", ""),
      "man/vhu-blk.1.scd:1: does not have --size, which --help names"),
+    ("a letter without a page", "man/vhu-blk.1.scd", swap("*-h*, ", ""),
+     "man/vhu-blk.1.scd:1: does not have -h, which --help names"),
     ("a page without program", "man/vhu-gpu.1.scd", text(PAGE),
      "man/vhu-gpu.1.scd:1: there is no program vhu-gpu"),
 )

@@ -42,10 +42,10 @@ static int parse_tag(const struct vhu_option *option, void *field, const char *t
 
 #define DISK(field) offsetof(struct disk, field)
 static const struct vhu_option disk_rows[] = {
-	{ .name = "read-only", .alias = "r", .help = "nothing is written",
+	{ .name = "read-only", .letter = 'r', .help = "nothing is written",
 	  .parse = vhu_option_flag, .offset = DISK(read_only) },
-	{ .name = "blk-file", .alias = "file", .argument = "SPEC", .help = "the image",
-	  .parse = vhu_option_text, .offset = DISK(file) },
+	{ .name = "blk-file", .alias = "file", .letter = 'b', .argument = "SPEC",
+	  .help = "the image", .parse = vhu_option_text, .offset = DISK(file) },
 	{ .name = "num-queues", .argument = "N", .help = "how many",
 	  .parse = vhu_option_number, .offset = DISK(queues), .min = 1, .max = 64 },
 	{ .name = "size", .argument = "SIZE", .parse = vhu_option_size, .offset = DISK(size),
@@ -114,6 +114,12 @@ static void test_other_ways_to_write(void **state)
 	assert_true(disk.read_only);
 	assert_string_equal(disk.file, "--odd=name");
 	assert_string_equal(place.path, "-");
+	reset(NULL);
+	assert_int_equal(parse(WORDS("-b", "a", "-r"), &used), 0);
+	assert_true(disk.read_only);
+	assert_string_equal(disk.file, "a");
+	assert_int_equal(parse(WORDS("-b=-r"), &used), 0);
+	assert_string_equal(disk.file, "-r");
 }
 
 static void test_next_splits(void **state)
@@ -171,6 +177,11 @@ static void test_bad_lines(void **state)
 		{ { "p", "--xyzzy=1" }, "unknown option --xyzzy; --help lists them" },
 		{ { "p", "-read-only" }, "did you mean --read-only?" },
 		{ { "p", "--r" }, "unknown option --r; --help" },
+		{ { "p", "-rb", "a" }, "unknown option -rb; --help" },
+		{ { "p", "-b" }, "--blk-file needs a value: SPEC" },
+		{ { "p", "-b", "--read-only" }, "--blk-file needs a value: SPEC" },
+		{ { "p", "-b", "a", "--file", "b" }, "--blk-file is given twice" },
+		{ { "p", "-r=1" }, "--read-only takes no value" },
 		{ { "p", "-x" }, "unknown option -x; --help" },
 		{ { "p", "image" }, "'image' stands alone" },
 		{ { "p", "--" }, "unknown option --; --help" },
@@ -201,13 +212,16 @@ static void test_given_anywhere(void **state)
 	assert_true(vhu_option_given(&disk_rows[1], 6, words)); /* by its alias */
 	assert_false(vhu_option_given(&disk_rows[2], 6, words));
 	assert_true(vhu_option_given(&disk_rows[3], 6, words));
+	assert_true(vhu_option_given(&disk_rows[0], 2, WORDS("-r")));
+	assert_false(vhu_option_given(&disk_rows[0], 2, WORDS("--r")));
+	assert_false(vhu_option_given(&disk_rows[2], 2, WORDS("-")));
 }
 
 /* Every row is there with its names; no line is too long. */
 static void test_help(void **state)
 {
 	static const char *const parts[] = {
-		"\nDisk:\n", "\nPlace:\n", "  --read-only, -r ", "  --blk-file, --file SPEC ",
+		"\nDisk:\n", "\nPlace:\n", "  --read-only, -r ", "  --blk-file, --file, -b SPEC\n",
 		"  --num-queues N ", "  --size SIZE ", "  --engine NAME ", "\n  --socket-path, ",
 		"nothing is written\n", "    begins anew\n",
 	};
