@@ -233,7 +233,7 @@ static void test_front_ends_in_turn(void **state)
 	unsigned n_fds = 0;
 
 	(void)state;
-	START("--socket", "s");
+	START("-s", "s");
 	for (int i = 0; i < 20; i++) {
 		user_connect(&first, "s");
 		/* What the first session had, all have, and no more. */
@@ -298,7 +298,7 @@ static void test_listening_fd(void **state)
 	int fd = listen_at("s");
 
 	(void)state;
-	start_with(&fd, 1, false, (char *[]){ NULL, "--fd=3", NULL });
+	start_with(&fd, 1, false, (char *[]){ NULL, "-f", "3", NULL });
 	close(fd);
 	for (int i = 0; i < 2; i++) {
 		user_connect(&user, "s");
@@ -484,7 +484,7 @@ static void test_answers(void **state)
 	assert_int_equal(strncmp(text, "rng ", 4), 0);
 	text = output_of("$p --socket s --help", &status);
 	assert_int_equal(status, 0);
-	assert_non_null(strstr(text, "--socket-path, --socket PATH"));
+	assert_non_null(strstr(text, "--socket-path, --socket, -s PATH"));
 	text = output_of("$p --print-qemu-args --log-level=warning --socket \"/it's a,b\""
 			 " --next --connect /c", &status);
 	assert_int_equal(status, 0);
