@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/json.h"
 #include "common/base/log.h"
 #include "common/base/num.h"
 #include "devices/blk/blk_priv.h"
@@ -22,55 +23,12 @@ struct report {
 	unsigned depth;
 };
 
-/* The bytes of the UTF-8 character that text begins with (RFC 3629), or 0 for none. */
-static size_t utf8_bytes(const char *text)
-{
-	static const struct {
-		unsigned char first, last, second_first, second_last, bytes;
-	} rows[] = {
-		{ 0x01, 0x7f, 0, 0, 1 },	 { 0xc2, 0xdf, 0x80, 0xbf, 2 },
-		{ 0xe0, 0xe0, 0xa0, 0xbf, 3 }, { 0xe1, 0xec, 0x80, 0xbf, 3 },
-		{ 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
-		{ 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 },
-		{ 0xf4, 0xf4, 0x80, 0x8f, 4 },
-	};
-	const unsigned char *c = (const unsigned char *)text;
-	size_t i = 0, n;
-
-	while (i < ARRAY_SIZE(rows) && (c[0] < rows[i].first || c[0] > rows[i].last))
-		i++;
-	if (i == ARRAY_SIZE(rows))
-		return 0;
-	if (rows[i].bytes > 1 && (c[1] < rows[i].second_first || c[1] > rows[i].second_last))
-		return 0;
-	for (n = 2; n < rows[i].bytes; n++)
-		if ((c[n] & 0xc0) != 0x80)
-			return 0;
-	return rows[i].bytes;
-}
-
-/* JSON is UTF-8; names of files need not be: a byte of no character is a replacement character. */
 static void put_text(struct report *r, const char *text)
 {
-	size_t n;
-
-	if (!r->json) {
+	if (r->json)
+		vhu_json_put_text(r->out, text);
+	else
 		fputs(text, r->out);
-		return;
-	}
-	putc('"', r->out);
-	for (; *text; text += n ? n : 1) {
-		n = utf8_bytes(text);
-		if (!n)
-			fputs("\\ufffd", r->out);
-		else if (*text == '"' || *text == '\\')
-			fprintf(r->out, "\\%c", *text);
-		else if (n == 1 && *text < 0x20)
-			fprintf(r->out, "\\u%04x", (unsigned)*text);
-		else
-			fwrite(text, n, 1, r->out);
-	}
-	putc('"', r->out);
 }
 
 static void begin_item(struct report *r, const char *name)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/json.h"
 #include "common/base/log.h"
 #include "common/base/num.h"
 #include "devices/input/kinds.h"
@@ -44,33 +45,21 @@ static char *find_link(const char *folder, const char *path)
 	return found;
 }
 
-static void print_json_text(const char *text)
-{
-	putchar('"');
-	for (; *text; text++) {
-		if ((unsigned char)*text < ' ')
-			printf("\\u%04x", (unsigned char)*text);
-		else
-			printf(strchr("\"\\", *text) ? "\\%c" : "%c", *text);
-	}
-	putchar('"');
-}
-
 static void print_json(const char *path, const char *link, const struct vhu_input_ident *ident,
 		       unsigned kinds, int r)
 {
 	const char *comma = "";
 
 	printf("{\"path\": ");
-	print_json_text(path);
+	vhu_json_put_text(stdout, path);
 	if (r < 0) {
 		printf(", \"error\": ");
-		print_json_text(strerror(-r));
+		vhu_json_put_text(stdout, strerror(-r));
 	} else {
 		printf(", \"name\": ");
-		print_json_text(ident->name);
+		vhu_json_put_text(stdout, ident->name);
 		printf(", \"serial\": ");
-		print_json_text(ident->serial);
+		vhu_json_put_text(stdout, ident->serial);
 		printf(", \"bustype\": %u, \"vendor\": %u, \"product\": %u, \"version\": %u",
 		       ident->ids.bustype, ident->ids.vendor, ident->ids.product,
 		       ident->ids.version);
@@ -84,7 +73,7 @@ static void print_json(const char *path, const char *link, const struct vhu_inpu
 	}
 	printf(", \"link\": ");
 	if (link)
-		print_json_text(link);
+		vhu_json_put_text(stdout, link);
 	else
 		printf("null");
 	putchar('}');

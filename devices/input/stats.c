@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/base/json.h"
 #include "common/base/log.h"
 #include "common/base/num.h"
 
@@ -62,20 +63,6 @@ static void print_latency(FILE *out, const struct vhu_input_stats *stats)
 	fprintf(out, "]}");
 }
 
-static void print_text(FILE *out, const char *text)
-{
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if (c == '"' || c == '\\')
-			fprintf(out, "\\%c", c);
-		else if (c < 0x20 || c == 0x7f)
-			fprintf(out, "\\u%04x", c);
-		else
-			fputc(c, out);
-	}
-}
-
 void vhu_input_stats_print(const struct vhu_input_stats *stats, const char *label)
 {
 	char *line = NULL;
@@ -84,9 +71,8 @@ void vhu_input_stats_print(const struct vhu_input_stats *stats, const char *labe
 
 	if (!out)
 		return;
-	fprintf(out, "{\"source\":\"");
-	print_text(out, label);
-	fprintf(out, "\"");
+	fprintf(out, "{\"source\":");
+	vhu_json_put_text(out, label);
 	for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
 		fprintf(out, ",\"%s\":%" PRIu64, counters[i].name,
 			vhu_counter_get((const void *)((const char *)stats + counters[i].offset)));

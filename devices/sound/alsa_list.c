@@ -9,9 +9,9 @@
 
 #include <alsa/asoundlib.h>
 
+#include "common/base/json.h"
 #include "common/base/log.h"
 #include "devices/sound/alsa_priv.h"
-#include "devices/sound/stats.h"
 
 struct listed {
 	char *name, *description; /* the latter may be NULL; owned */
@@ -40,11 +40,11 @@ static void take_hint(const void *hint, struct listed *ret_listed)
 static void print_json(const struct listed *listed)
 {
 	printf("{\"name\": ");
-	vhu_sound_print_text(stdout, listed->name);
+	vhu_json_put_text(stdout, listed->name);
 	printf(", \"playback\": %s, \"capture\": %s, \"description\": ",
 	       listed->playback ? "true" : "false", listed->capture ? "true" : "false");
 	if (listed->description)
-		vhu_sound_print_text(stdout, listed->description);
+		vhu_json_put_text(stdout, listed->description);
 	else
 		printf("null");
 	putchar('}');

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/base/json.h"
 #include "common/base/num.h"
 #include "devices/sound/sound_priv.h"
 
@@ -17,24 +18,13 @@ static const struct {
 #undef COUNTER
 };
 
-void vhu_sound_print_text(FILE *out, const char *text)
-{
-	fputc('"', out);
-	for (; *text; text++) {
-		if (*text == '"' || *text == '\\')
-			fputc('\\', out);
-		fputc((unsigned char)*text < ' ' ? '?' : *text, out);
-	}
-	fputc('"', out);
-}
-
 static void print_stream(FILE *out, const struct vhu_sound_stream *stream)
 {
 	uint64_t n = vhu_counter_get(&stream->stats.messages);
 
 	fprintf(out, "{\"stream\": %u, \"direction\": \"%s\", \"pcm\": ", stream->id,
 		vhu_sound_is_capture(stream) ? "capture" : "playback");
-	vhu_sound_print_text(out, stream->label);
+	vhu_json_put_text(out, stream->label);
 	for (size_t i = 0; i < ARRAY_SIZE(counters); i++) {
 		const char *at = (const char *)&stream->stats + counters[i].offset;
 

@@ -4,8 +4,6 @@
 
 /* What a stream counts. The worker writes, anyone reads. */
 
-#include <stdio.h>
-
 #include "common/base/stats.h"
 
 struct vhu_sound_stats {
@@ -19,8 +17,5 @@ struct vhu_sound_stats {
 	struct vhu_counter latency_frames; /* as last told */
 	struct vhu_counter latency_sum;	   /* of all messages */
 };
-
-/* A string of JSON. */
-void vhu_sound_print_text(FILE *out, const char *text);
 
 #endif

@@ -7,6 +7,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "common/base/json.h"
 #include "common/base/num.h"
 
 #define RATIO_TEXT 40
@@ -189,20 +190,6 @@ const struct report_ops report_markdown = {
 	.end = end_markdown,
 };
 
-static void print_json_text(const char *text)
-{
-	putchar('"');
-	for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-		if (*c == '"' || *c == '\\')
-			printf("\\%c", *c);
-		else if (*c < 0x20 || *c >= 0x7f)
-			printf("\\u%04x", *c);
-		else
-			putchar(*c);
-	}
-	putchar('"');
-}
-
 static const char *json_separator;
 
 static void begin_json(const struct conditions *conditions)
@@ -213,9 +200,9 @@ static void begin_json(const struct conditions *conditions)
 	read_cpu_model(model, sizeof(model));
 	uname(&names);
 	printf("{\"cpu\": ");
-	print_json_text(model);
+	vhu_json_put_text(stdout, model);
 	printf(", \"cpus\": %ld, \"kernel\": ", sysconf(_SC_NPROCESSORS_ONLN));
-	print_json_text(names.release);
+	vhu_json_put_text(stdout, names.release);
 	printf(", \"pinned\": %s, \"image_bytes\": %llu, \"runs\": %u, \"seconds\": %.3f,\n"
 	       "\"rows\": [",
 	       conditions->client_cpu == NO_CPU ? "false" : "true",
@@ -252,7 +239,7 @@ static void print_json_result(const struct row *row, unsigned backend)
 	printf("%s{\"image\": \"%s\", \"workload\": \"%s\", \"backend\": ", json_separator,
 	       row->image, row->workload->text);
 	json_separator = ",\n";
-	print_json_text(row->names[backend]);
+	vhu_json_put_text(stdout, row->names[backend]);
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
 		struct spread spread = spread_of_field(row, backend, &fields[i]);
 
@@ -264,7 +251,7 @@ static void print_json_result(const struct row *row, unsigned backend)
 	printf(", \"failed\": %u", result->n_failed);
 	if (result->n_failed) {
 		printf(", \"failure\": ");
-		print_json_text(result->failure);
+		vhu_json_put_text(stdout, result->failure);
 	}
 	printf(", \"runs\": [");
 	for (unsigned i = 0; i < row->n_runs; i++) {

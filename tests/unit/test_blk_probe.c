@@ -292,46 +292,6 @@ static void printed(void **state)
 	assert_non_null(strstr(text, "\n    label: a \"label\"\nholders:\n"));
 }
 
-/* Whatever bytes a name has, what is printed is UTF-8. */
-static void names_that_are_no_text(void **state)
-{
-	static const struct {
-		const char *name, *printed;
-	} cases[] = {
-		{ "\x80", "\\ufffd" },
-		{ "a\xc3", "a\\ufffd" },
-		{ "\xc3\xa4", "\xc3\xa4" },
-		{ "\xc0\xaf", "\\ufffd\\ufffd" },
-		{ "\xe2\x82\xac", "\xe2\x82\xac" },
-		{ "\xe2\x82", "\\ufffd\\ufffd" },
-		{ "\xed\xa0\x80", "\\ufffd\\ufffd\\ufffd" },
-		{ "\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80" },
-		{ "\xf4\x90\x80\x80", "\\ufffd\\ufffd\\ufffd\\ufffd" },
-		{ "\x01\xff\n", "\\u0001\\ufffd\\u000a" },
-	};
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct vhu_blk_options o = vhu_blk_defaults;
-		struct capture capture;
-		char name[128], wanted[128];
-		int file;
-
-		snprintf(name, sizeof(name), "%s/%s", folder, cases[i].name);
-		snprintf(wanted, sizeof(wanted), "{\"file\": \"%s/%s\", ", folder,
-			 cases[i].printed);
-		file = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-		assert_true(file >= 0);
-		o.file = name;
-		o.json = true;
-		capture_begin(&capture, STDOUT_FILENO);
-		vhu_blk_print_probe(&o);
-		capture_end_line(&capture, wanted);
-		close(file);
-		unlink(name);
-	}
-}
-
 static void write_file(const char *name, const char *text)
 {
 	char file[256];
@@ -420,7 +380,6 @@ int main(void)
 		cmocka_unit_test(names_of_devices),
 		cmocka_unit_test(topology_of_a_file),
 		cmocka_unit_test(printed),
-		cmocka_unit_test(names_that_are_no_text),
 		cmocka_unit_test(lifetime_of_emmc),
 		cmocka_unit_test(lifetime_of_ufs),
 	};
