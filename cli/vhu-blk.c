@@ -120,7 +120,6 @@ static const char *const capabilities[] = { "read-only", "blk-file", NULL };
 
 static const struct vhu_program_signal signals[] = {
 	{ SIGHUP, vhu_blk_check_size },
-	{ SIGUSR1, vhu_blk_print_stats },
 };
 
 static int instead(const void *data)
@@ -166,6 +165,7 @@ static const struct vhu_program program = {
 	.instead = instead,
 	.make = make,
 	.started = vhu_blk_keep,
+	.print_stats = vhu_blk_print_stats,
 	.signals = signals,
 	.n_signals = ARRAY_SIZE(signals),
 	.qemu_device = "vhost-user-blk-pci",

@@ -46,13 +46,9 @@ static const struct vhu_option rows[] = {
 	{ .name = "max-resources", .argument = "N",
 	  .help = "resources that the guest may have; default: 65536",
 	  .parse = vhu_option_number, .offset = TO(max_resources), .min = 1, .max = 1 << 20 },
-	{ .name = "stats",
-	  .help = "print the counters, as SIGUSR1 does, when the device ends",
-	  .parse = vhu_option_flag, .offset = TO(stats) },
 };
 
 static const struct vhu_program_signal signals[] = {
-	{ SIGUSR1, vhu_gpu_print_stats },
 	{ SIGUSR2, vhu_gpu_screenshot },
 };
 
@@ -85,6 +81,7 @@ static const struct vhu_program program = {
 	.defaults = &vhu_gpu_defaults,
 	.instead = instead,
 	.make = make,
+	.print_stats = vhu_gpu_print_stats,
 	.signals = signals,
 	.n_signals = sizeof(signals) / sizeof(signals[0]),
 	.qemu_device = "vhost-user-gpu-pci",

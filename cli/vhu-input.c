@@ -156,7 +156,6 @@ static const struct vhu_option rows[] = {
 static const char *const capabilities[] = { "evdev-path", "no-grab", NULL };
 
 static const struct vhu_program_signal signals[] = {
-	{ SIGUSR1, vhu_input_print_stats },
 	{ SIGUSR2, vhu_input_begin_replay },
 };
 
@@ -191,6 +190,7 @@ static const struct vhu_program program = {
 	.defaults = &vhu_input_defaults,
 	.instead = instead,
 	.make = make,
+	.print_stats = vhu_input_print_stats,
 	.signals = signals,
 	.n_signals = sizeof(signals) / sizeof(signals[0]),
 	.qemu_device = "vhost-user-input-pci",

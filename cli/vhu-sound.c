@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,9 +123,6 @@ static const struct vhu_option rows[] = {
 	  .help = "the guest may set volumes and switches; QEMU's device needs controls=on then, "
 		  "and only then",
 	  .parse = vhu_option_flag, .offset = TO(controls) },
-	{ .name = "stats",
-	  .help = "print the counters, as SIGUSR1 does, when the device ends",
-	  .parse = vhu_option_flag, .offset = TO(stats) },
 	{ .name = "queue-size", .argument = "N",
 	  .help = "largest size of a queue, a power of two from 4 to 1024 (default)",
 	  .parse = vhu_option_number, .offset = TO(queue_size), .min = 4, .max = 1024 },
@@ -136,10 +132,6 @@ static const struct vhu_option rows[] = {
 	{ .name = "json",
 	  .help = "the same as JSON",
 	  .parse = vhu_option_flag, .offset = TO(json) },
-};
-
-static const struct vhu_program_signal signals[] = {
-	{ SIGUSR1, vhu_sound_print_stats },
 };
 
 static int instead(const void *data)
@@ -177,8 +169,7 @@ static const struct vhu_program program = {
 	.defaults = &vhu_sound_defaults,
 	.instead = instead,
 	.make = make,
-	.signals = signals,
-	.n_signals = sizeof(signals) / sizeof(signals[0]),
+	.print_stats = vhu_sound_print_stats,
 	.qemu_device = "vhost-user-snd-pci",
 	.qemu_properties = print_properties,
 };

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,7 @@ static const char *const log_levels[] = {
 struct process_options {
 	unsigned log_level;
 	bool print_qemu_args;
+	bool stats;
 	bool answered; /* options that are looked for before the line is parsed, and --next */
 };
 
@@ -97,6 +99,9 @@ static const struct vhu_option process_rows[] = {
 	{ .name = "log-level", .argument = "LEVEL",
 	  .help = "what is told: error, warning, info (default) or debug",
 	  .parse = vhu_option_choice, .offset = PROCESS(log_level), .words = log_levels },
+	{ .name = "stats",
+	  .help = "print the counters, as SIGUSR1 does, at the end",
+	  .parse = vhu_option_flag, .offset = PROCESS(stats) },
 	{ .name = "next",
 	  .help = "begin the options of another device, served by the same process at a socket "
 		  "of its own",
@@ -257,6 +262,32 @@ static int add_device(struct run *run, unsigned i)
 	return r;
 }
 
+/* One write a line: those of other threads do not mix with it. */
+static void print_stats(const struct run *run)
+{
+	unsigned i;
+
+	for (i = 0; i < run->n_groups && run->program->print_stats; i++) {
+		char *line = NULL;
+		size_t len;
+		FILE *out = open_memstream(&line, &len);
+
+		if (!out)
+			return;
+		run->program->print_stats(run->groups[i].device, out);
+		putc('\n', out);
+		if (fclose(out) == 0)
+			fputs(line, stderr);
+		free(line);
+	}
+}
+
+static void on_stats_signal(void *data, uint32_t events)
+{
+	(void)events;
+	print_stats(data);
+}
+
 static void on_signal(void *data, uint32_t events)
 {
 	const struct binding *binding = data;
@@ -271,7 +302,7 @@ static int bind_signals(struct run *run)
 {
 	const struct vhu_program *program = run->program;
 	size_t i;
-	int r = 0;
+	int r = vhu_daemon_on_signal(run->daemon, SIGUSR1, on_stats_signal, run);
 
 	run->bindings = calloc(program->n_signals + 1, sizeof(*run->bindings));
 	if (!run->bindings)
@@ -288,7 +319,7 @@ static int bind_signals(struct run *run)
 static int serve(struct run *run)
 {
 	unsigned i;
-	int r = vhu_daemon_new(&run->daemon);
+	int status, r = vhu_daemon_new(&run->daemon);
 
 	if (r == 0)
 		r = bind_signals(run);
@@ -300,7 +331,10 @@ static int serve(struct run *run)
 		return EXIT_FAILURE;
 	for (i = 0; i < run->n_groups && run->program->started; i++)
 		run->program->started(run->groups[i].device);
-	return vhu_daemon_run(run->daemon);
+	status = vhu_daemon_run(run->daemon);
+	if (run->process.stats)
+		print_stats(run);
+	return status;
 }
 
 static int run_program(struct run *run, int argc, char **argv)

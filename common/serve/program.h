@@ -5,7 +5,7 @@
 /*
  * A program as data: what is its own stands in a struct vhu_program, and its main is one call. The
  * rest is the same in all of them: --socket-path, --fd, --connect, --once,
- * --inband-notifications, --next, --log-level, --help, --version, --print-capabilities,
+ * --inband-notifications, --next, --log-level, --stats, --help, --version, --print-capabilities,
  * --print-qemu-args, signals and exit status.
  */
 
@@ -55,6 +55,12 @@ struct vhu_program {
 	 * can stay. A device for which this was not called goes because of another one.
 	 */
 	void (*started)(struct vhu_device *device);
+
+	/*
+	 * Optional, any thread. The device's counters as an object of JSON, without a newline: for
+	 * SIGUSR1, --stats and the control socket.
+	 */
+	void (*print_stats)(struct vhu_device *device, FILE *out);
 
 	const struct vhu_program_signal *signals;
 	size_t n_signals;

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "common/backend/device.h"
 
@@ -74,8 +75,8 @@ void vhu_blk_keep(struct vhu_device *device);
  */
 void vhu_blk_check_size(struct vhu_device *device);
 
-/* Any thread. One line of JSON on standard error. */
-void vhu_blk_print_stats(struct vhu_device *device);
+/* Any thread. The counters as an object of JSON, without a newline. */
+void vhu_blk_print_stats(struct vhu_device *device, FILE *out);
 
 /* What options->file is, and who holds it, on standard output. 0 or negative errno, said. */
 int vhu_blk_print_probe(const struct vhu_blk_options *options);

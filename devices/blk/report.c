@@ -107,7 +107,7 @@ static void begin_report(struct report *r, FILE *out, bool json)
 static void end_report(struct report *r)
 {
 	if (r->json)
-		fputs("}\n", r->out);
+		putc('}', r->out);
 }
 
 static uint64_t counter_of(struct vhu_blk_stats *stats, size_t i)
@@ -142,22 +142,13 @@ static void put_stats(struct report *r, const struct vhu_blk *blk)
 	close_group(r, ']');
 }
 
-void vhu_blk_print_stats(struct vhu_device *device)
+void vhu_blk_print_stats(struct vhu_device *device, FILE *out)
 {
-	char *line = NULL;
-	size_t len = 0;
-	FILE *out = open_memstream(&line, &len);
 	struct report r;
 
-	if (!out)
-		return;
 	begin_report(&r, out, true);
 	put_stats(&r, container_of(device, struct vhu_blk, device));
 	end_report(&r);
-	/* One write, so that lines of several threads do not mix. */
-	if (fclose(out) == 0 && write(STDERR_FILENO, line, len) < 0)
-		vhu_debug("blk: no statistics: %s", strerror(errno));
-	free(line);
 }
 
 static void put_content(struct report *r, const struct vhu_blk_content *content)
@@ -253,6 +244,8 @@ int vhu_blk_print_probe(const struct vhu_blk_options *options)
 	begin_report(&r, stdout, options->json);
 	put_probe(&r, &image);
 	end_report(&r);
+	if (options->json)
+		putchar('\n');
 	vhu_blk_image_close(&image);
 	return fflush(stdout) ? -EIO : 0;
 }

@@ -161,11 +161,7 @@ static void dispose(struct vhu_gpu *gpu)
 
 static void gpu_destroy(struct vhu_device *device)
 {
-	struct vhu_gpu *gpu = gpu_of(device);
-
-	if (gpu->options->stats && gpu->display)
-		vhu_gpu_print_stats(device);
-	dispose(gpu);
+	dispose(gpu_of(device));
 }
 
 static const struct vhu_device_ops gpu_ops = {

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "common/backend/device.h"
 
@@ -33,7 +34,6 @@ struct vhu_gpu_options {
 	uint64_t max_fps;
 	uint64_t max_resource_mem; /* bytes of pixels kept for the guest */
 	uint64_t max_resources;
-	bool stats; /* at the end */
 };
 
 extern const struct vhu_gpu_options vhu_gpu_defaults;
@@ -48,7 +48,7 @@ int vhu_gpu_new(const struct vhu_gpu_options *options, struct vhu_device **ret_d
 
 /* Main. A PNG of each scanout that shows something, in options->screenshot_dir. */
 void vhu_gpu_screenshot(struct vhu_device *device);
-/* Main. One line of JSON to standard error. */
-void vhu_gpu_print_stats(struct vhu_device *device);
+/* Any thread. The counters as an object of JSON, without a newline. */
+void vhu_gpu_print_stats(struct vhu_device *device, FILE *out);
 
 #endif

@@ -400,11 +400,11 @@ void vhu_input_begin_replay(struct vhu_device *device)
 		vhu_loop_post(vhu_device_worker(device, 0)->loop, &input->begin_call);
 }
 
-void vhu_input_print_stats(struct vhu_device *device)
+void vhu_input_print_stats(struct vhu_device *device, FILE *out)
 {
 	const struct vhu_input *input = input_of(device);
 
-	vhu_input_stats_print(&input->stats, input->source->label);
+	vhu_input_stats_print(&input->stats, input->source->label, out);
 }
 
 static const struct vhu_input_source_ops *source_of(const struct vhu_input_options *o)

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "common/backend/device.h"
 
@@ -73,8 +74,8 @@ int vhu_input_options_check(const struct vhu_input_options *options);
 /* Opens the source; says what is wrong. The options are borrowed for the device's life. */
 int vhu_input_new(const struct vhu_input_options *options, struct vhu_device **ret_device);
 
-/* Any thread. One line of JSON on standard error. */
-void vhu_input_print_stats(struct vhu_device *device);
+/* Any thread. The counters as an object of JSON, without a newline. */
+void vhu_input_print_stats(struct vhu_device *device, FILE *out);
 
 /* Main: a replay that waits begins. */
 void vhu_input_begin_replay(struct vhu_device *device);

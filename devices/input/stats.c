@@ -2,12 +2,8 @@
 #include "devices/input/stats.h"
 
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 #include "common/base/json.h"
-#include "common/base/log.h"
 #include "common/base/num.h"
 
 static const struct {
@@ -63,23 +59,13 @@ static void print_latency(FILE *out, const struct vhu_input_stats *stats)
 	fprintf(out, "]}");
 }
 
-void vhu_input_stats_print(const struct vhu_input_stats *stats, const char *label)
+void vhu_input_stats_print(const struct vhu_input_stats *stats, const char *label, FILE *out)
 {
-	char *line = NULL;
-	size_t len = 0;
-	FILE *out = open_memstream(&line, &len);
-
-	if (!out)
-		return;
 	fprintf(out, "{\"source\":");
 	vhu_json_put_text(out, label);
 	for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
 		fprintf(out, ",\"%s\":%" PRIu64, counters[i].name,
 			vhu_counter_get((const void *)((const char *)stats + counters[i].offset)));
 	print_latency(out, stats);
-	fprintf(out, "}\n");
-	/* One write, so that lines of several threads do not mix. */
-	if (fclose(out) == 0 && write(STDERR_FILENO, line, len) < 0)
-		vhu_debug("input: no statistics can be written");
-	free(line);
+	fputc('}', out);
 }

@@ -6,6 +6,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "common/base/stats.h"
 
@@ -26,7 +27,7 @@ struct vhu_input_stats {
 };
 
 void vhu_input_stats_add_latency(struct vhu_input_stats *stats, uint64_t ns);
-/* One line of JSON on standard error, with one write. */
-void vhu_input_stats_print(const struct vhu_input_stats *stats, const char *label);
+/* An object of JSON, without a newline. */
+void vhu_input_stats_print(const struct vhu_input_stats *stats, const char *label, FILE *out);
 
 #endif

@@ -234,11 +234,7 @@ static void dispose(struct vhu_sound *sound)
 
 static void sound_destroy(struct vhu_device *device)
 {
-	struct vhu_sound *sound = sound_of(device);
-
-	if (sound->options->stats)
-		vhu_sound_print_stats(device);
-	dispose(sound);
+	dispose(sound_of(device));
 }
 
 static const struct vhu_device_ops sound_ops = {

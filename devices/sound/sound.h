@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "common/backend/device.h"
 
@@ -41,7 +42,6 @@ struct vhu_sound_options {
 	uint64_t latency_ms; /* of what a playback ring holds ahead; at least two guest periods */
 	uint64_t formats, rates; /* the offer of streams that name none of their own */
 	unsigned channels_min, channels_max;
-	bool stats; /* printed when the device ends */
 	bool controls; /* VIRTIO_SND_F_CTLS is offered where there are elements */
 	uint64_t queue_size;
 	bool list; /* these are the program's */
@@ -75,8 +75,8 @@ int vhu_sound_options_check(const struct vhu_sound_options *options);
 /* Looks at the host PCMs; says what is wrong. The options are borrowed for the device's life. */
 int vhu_sound_new(const struct vhu_sound_options *options, struct vhu_device **ret_device);
 
-/* Any thread. One line of JSON on standard error. */
-void vhu_sound_print_stats(struct vhu_device *device);
+/* Any thread. The counters as an object of JSON, without a newline. */
+void vhu_sound_print_stats(struct vhu_device *device, FILE *out);
 
 /* The host PCMs that could be used, on standard output, as text or JSON. 0 or negative errno. */
 int vhu_sound_print_list(const struct vhu_sound_options *options);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "common/base/json.h"
 #include "common/base/num.h"
@@ -35,24 +34,15 @@ static void print_stream(FILE *out, const struct vhu_sound_stream *stream)
 		n ? vhu_counter_get(&stream->stats.latency_sum) / n : 0);
 }
 
-/* One write: lines of other threads do not mix with it. */
-void vhu_sound_print_stats(struct vhu_device *device)
+void vhu_sound_print_stats(struct vhu_device *device, FILE *out)
 {
 	const struct vhu_sound *sound = container_of(device, struct vhu_sound, device);
-	char *line = NULL;
-	size_t len;
-	FILE *out = open_memstream(&line, &len);
 
-	if (!out)
-		return;
 	fprintf(out, "{\"requests\": %" PRIu64 ", \"bad_requests\": %" PRIu64 ", \"streams\": [",
 		vhu_counter_get(&sound->requests), vhu_counter_get(&sound->bad_requests));
 	for (unsigned i = 0; i < sound->n_streams; i++) {
 		fputs(i ? ", " : "", out);
 		print_stream(out, &sound->streams[i]);
 	}
-	fputs("]}\n", out);
-	fclose(out);
-	fputs(line, stderr);
-	free(line);
+	fputs("]}", out);
 }
