@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <inttypes.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -122,6 +123,19 @@ static const struct vhu_program_signal signals[] = {
 	{ SIGHUP, vhu_blk_check_size },
 };
 
+static void command_rescan(void *device, const char *argument, struct vhu_control_request *request)
+{
+	(void)argument;
+	vhu_blk_check_size(device);
+	fprintf(vhu_control_out(request), ", \"bytes\": %" PRIu64, vhu_blk_bytes(device));
+	vhu_control_answer(request);
+}
+
+static const struct vhu_control_command commands[] = {
+	{ "rescan", NULL, "look at the size of the image, as at SIGHUP; answers with it",
+	  command_rescan },
+};
+
 static int instead(const void *data)
 {
 	const struct vhu_blk_options *options = data;
@@ -166,6 +180,8 @@ static const struct vhu_program program = {
 	.make = make,
 	.started = vhu_blk_keep,
 	.print_stats = vhu_blk_print_stats,
+	.commands = commands,
+	.n_commands = ARRAY_SIZE(commands),
 	.signals = signals,
 	.n_signals = ARRAY_SIZE(signals),
 	.qemu_device = "vhost-user-blk-pci",

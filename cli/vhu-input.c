@@ -155,8 +155,27 @@ static const struct vhu_option rows[] = {
 
 static const char *const capabilities[] = { "evdev-path", "no-grab", NULL };
 
+static void replay(struct vhu_device *device)
+{
+	vhu_input_begin_replay(device);
+}
+
 static const struct vhu_program_signal signals[] = {
-	{ SIGUSR2, vhu_input_begin_replay },
+	{ SIGUSR2, replay },
+};
+
+static void command_replay(void *device, const char *argument, struct vhu_control_request *request)
+{
+	(void)argument;
+	if (vhu_input_begin_replay(device) < 0)
+		vhu_control_refuse(request, "there is no recording that waits: it takes --replay "
+				   "and --replay-wait");
+	else
+		vhu_control_answer(request);
+}
+
+static const struct vhu_control_command commands[] = {
+	{ "replay", NULL, "play the recording of --replay-wait, as at SIGUSR2", command_replay },
 };
 
 static int instead(const void *data)
@@ -191,6 +210,8 @@ static const struct vhu_program program = {
 	.instead = instead,
 	.make = make,
 	.print_stats = vhu_input_print_stats,
+	.commands = commands,
+	.n_commands = sizeof(commands) / sizeof(commands[0]),
 	.signals = signals,
 	.n_signals = sizeof(signals) / sizeof(signals[0]),
 	.qemu_device = "vhost-user-input-pci",

@@ -32,6 +32,7 @@ struct service {
 	struct vhu_daemon *daemon;
 	struct vhu_device *device;
 	const char *name;	      /* of the endpoint, for the log */
+	struct vhu_control *control;  /* or NULL */
 	struct vhu_listener listener; /* fd -1: not of this kind */
 	const char *connect;	      /* NULL: not of this kind */
 	int connected_fd;	      /* owned until it has its session; -1: not of this kind */
@@ -67,13 +68,14 @@ static void finish_if_done(struct vhu_daemon *daemon)
 	vhu_loop_stop(daemon->loop);
 }
 
-/* No further front-end. The session, if there is one, goes on. */
+/* No further front-end, no further command. The session, if there is one, goes on. */
 static void close_endpoint(struct service *service)
 {
 	vhu_source_remove(steal_ptr(&service->source));
 	vhu_source_remove(steal_ptr(&service->timer));
 	vhu_listener_close(&service->listener);
 	close_fd(&service->connected_fd);
+	vhu_control_free(steal_ptr(&service->control));
 }
 
 static void set_done(struct service *service)
@@ -243,6 +245,12 @@ int vhu_endpoint_check(const struct vhu_endpoint *endpoint)
 		vhu_error("where to serve? Give --socket-path, --fd or --connect");
 		return -EINVAL;
 	}
+	if (endpoint->control) {
+		int r = vhu_listener_check(endpoint->control);
+
+		if (r < 0)
+			return r;
+	}
 	if (endpoint->socket_path)
 		return vhu_listener_check(endpoint->socket_path);
 	if (endpoint->connect)
@@ -292,6 +300,9 @@ int vhu_daemon_add(struct vhu_daemon *daemon, struct vhu_device *device,
 		r = open_endpoint(service, endpoint);
 	if (r == 0)
 		r = add_sources(service);
+	if (r == 0 && endpoint->control)
+		r = vhu_control_new(daemon->loop, endpoint->control, endpoint->commands,
+				    ARRAY_SIZE(endpoint->commands), &service->control);
 	if (r < 0) {
 		destroy_service(service);
 		return r;
@@ -383,6 +394,16 @@ void vhu_daemon_destroy(struct vhu_daemon *daemon)
 	/* Signals and the drain timer go with the loop. */
 	vhu_loop_destroy(daemon->loop);
 	free(daemon);
+}
+
+bool vhu_daemon_is_connected(const struct vhu_daemon *daemon, const struct vhu_device *device)
+{
+	const struct service *service;
+
+	TAILQ_FOREACH(service, &daemon->services, link)
+		if (service->device == device)
+			return service->session;
+	return false;
 }
 
 int vhu_daemon_on_signal(struct vhu_daemon *daemon, int signo, vhu_source_fn fn, void *data)

@@ -11,6 +11,7 @@
 
 #include "common/backend/device.h"
 #include "common/base/loop.h"
+#include "common/serve/control.h"
 
 /*
  * Where a device is served. One of the first three, or none: then a socket of LISTEN_FDS is
@@ -22,6 +23,8 @@ struct vhu_endpoint {
 	int fd;			 /* --fd: connected or listening (SO_ACCEPTCONN); -1 none */
 	bool once;		 /* --once: end with the first front-end */
 	bool inband;		 /* --inband-notifications */
+	const char *control;	 /* --control: its control socket, or NULL, */
+	struct vhu_control_table commands[2]; /* and what is answered there besides "help" */
 };
 
 /*
@@ -48,6 +51,9 @@ void vhu_daemon_destroy(struct vhu_daemon *daemon);
  */
 int vhu_daemon_add(struct vhu_daemon *daemon, struct vhu_device *device,
 		   const struct vhu_endpoint *endpoint);
+
+/* Main. Does a front-end have it? */
+bool vhu_daemon_is_connected(const struct vhu_daemon *daemon, const struct vhu_device *device);
 
 /*
  * fn runs on main when the signal comes (SIGHUP, SIGUSR1). One callback a signal: the last one

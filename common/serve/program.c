@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/json.h"
 #include "common/base/log.h"
 #include "common/base/num.h"
 #include "common/serve/capabilities.h"
@@ -31,6 +32,7 @@ struct process_options {
 
 /* A device and where it is served: what stands between two --next. */
 struct group {
+	struct run *run;
 	struct vhu_endpoint endpoint;
 	void *options;
 	struct vhu_device *device; /* borrowed from the daemon */
@@ -81,6 +83,10 @@ static const struct vhu_option endpoint_rows[] = {
 	  .help = "offer kicks and calls as messages, for simulators; not to QEMU, which takes the "
 		  "offer and does not keep it",
 	  .parse = vhu_option_flag, .offset = ENDPOINT(inband) },
+	{ .name = "control", .argument = "PATH",
+	  .help = "take commands for this device at a Unix socket of our own user's, made at PATH: "
+		  "\"help\" names them",
+	  .parse = vhu_option_text, .offset = ENDPOINT(control) },
 };
 
 #define PROCESS(field) offsetof(struct process_options, field)
@@ -164,7 +170,11 @@ static struct group *add_group(struct run *run)
 		return NULL;
 	run->groups = groups;
 	group = &groups[run->n_groups];
-	*group = (struct group){ .endpoint.fd = -1, .options = calloc(1, bytes ? bytes : 1) };
+	*group = (struct group){
+		.run = run,
+		.endpoint.fd = -1,
+		.options = calloc(1, bytes ? bytes : 1),
+	};
 	if (!group->options)
 		return NULL;
 	if (run->program->defaults)
@@ -249,16 +259,76 @@ static int check_endpoints(const struct run *run)
 	return status;
 }
 
+/* --- the commands of all programs ------------------------------------------------------------ */
+
+static void command_info(void *data, const char *argument, struct vhu_control_request *request)
+{
+	const struct group *group = data;
+	const struct vhu_program *program = group->run->program;
+	const struct vhu_endpoint *endpoint = &group->endpoint;
+	const char *path = endpoint->connect ? endpoint->connect : endpoint->socket_path;
+	FILE *out = vhu_control_out(request);
+
+	(void)argument;
+	fprintf(out, ", \"program\": \"%s\", \"version\": \"%s\", \"type\": \"%s\"",
+		program->name, VHU_RELEASE, program->type);
+	if (path) {
+		fputs(", \"socket\": ", out);
+		vhu_json_put_text(out, path);
+	}
+	fprintf(out, ", \"connected\": %s",
+		vhu_daemon_is_connected(group->run->daemon, group->device) ? "true" : "false");
+	vhu_control_answer(request);
+}
+
+static void command_log_level(void *data, const char *argument,
+			      struct vhu_control_request *request)
+{
+	enum vhu_log_level level;
+
+	(void)data;
+	if (vhu_log_parse_level(argument, &level) < 0) {
+		vhu_control_refuse(request, "'%s' is no level: it must be error, warning, info or "
+				   "debug", argument);
+		return;
+	}
+	vhu_log_set_level(level);
+	vhu_control_answer(request);
+}
+
+static void command_stats(void *data, const char *argument, struct vhu_control_request *request)
+{
+	const struct group *group = data;
+
+	(void)argument;
+	fputs(", \"stats\": ", vhu_control_out(request));
+	group->run->program->print_stats(group->device, vhu_control_out(request));
+	vhu_control_answer(request);
+}
+
+/* The last one is for a device that counts. */
+static const struct vhu_control_command commands[] = {
+	{ "info", NULL, "the program, its socket, and whether a front-end is connected",
+	  command_info },
+	{ "log-level", "LEVEL", "what the process tells: error, warning, info or debug",
+	  command_log_level },
+	{ "stats", NULL, "the counters, as SIGUSR1 prints them", command_stats },
+};
+
 static int add_device(struct run *run, unsigned i)
 {
-	struct vhu_device *device;
-	int r = run->program->make(run->groups[i].options, &device);
+	const struct vhu_program *program = run->program;
+	struct group *group = &run->groups[i];
+	int r = program->make(group->options, &group->device);
 
 	if (r < 0)
 		return r;
-	r = vhu_daemon_add(run->daemon, device, &run->groups[i].endpoint);
-	run->groups[i].device = device;
-	vhu_device_unref(device);
+	group->endpoint.commands[0] = (struct vhu_control_table){
+		commands, ARRAY_SIZE(commands) - !program->print_stats, group };
+	group->endpoint.commands[1] = (struct vhu_control_table){
+		program->commands, program->n_commands, group->device };
+	r = vhu_daemon_add(run->daemon, group->device, &group->endpoint);
+	vhu_device_unref(group->device);
 	return r;
 }
 

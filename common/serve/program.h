@@ -5,14 +5,15 @@
 /*
  * A program as data: what is its own stands in a struct vhu_program, and its main is one call. The
  * rest is the same in all of them: --socket-path, --fd, --connect, --once,
- * --inband-notifications, --next, --log-level, --stats, --help, --version, --print-capabilities,
- * --print-qemu-args, signals and exit status.
+ * --inband-notifications, --control, --next, --log-level, --stats, --help, --version,
+ * --print-capabilities, --print-qemu-args, signals and exit status.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
+#include "common/serve/control.h"
 #include "common/serve/daemon.h"
 #include "common/serve/options.h"
 
@@ -61,6 +62,10 @@ struct vhu_program {
 	 * SIGUSR1, --stats and the control socket.
 	 */
 	void (*print_stats)(struct vhu_device *device, FILE *out);
+
+	/* Of the control socket; their data is the device. */
+	const struct vhu_control_command *commands;
+	size_t n_commands;
 
 	const struct vhu_program_signal *signals;
 	size_t n_signals;

@@ -200,6 +200,11 @@ void vhu_blk_check_size(struct vhu_device *device)
 	vhu_device_config_changed(device);
 }
 
+uint64_t vhu_blk_bytes(struct vhu_device *device)
+{
+	return atomic_load(&blk_of(device)->disk.capacity_sectors) * VHU_BLK_SECTOR_BYTES;
+}
+
 /* No inotify: it would wake us for each write of our own. */
 static void watch_size(void *data, uint32_t events)
 {

@@ -74,6 +74,8 @@ void vhu_blk_keep(struct vhu_device *device);
  * second while rings run.
  */
 void vhu_blk_check_size(struct vhu_device *device);
+/* Any thread. The size that the guest was last told. */
+uint64_t vhu_blk_bytes(struct vhu_device *device);
 
 /* Any thread. The counters as an object of JSON, without a newline. */
 void vhu_blk_print_stats(struct vhu_device *device, FILE *out);

@@ -388,16 +388,18 @@ static void begin_posted(struct vhu_call *call)
 	struct vhu_input *input = container_of(call, struct vhu_input, begin_call);
 
 	atomic_flag_clear(&input->begin_posted);
-	if (input->source->ops->begin)
-		input->source->ops->begin(input->source);
+	input->source->ops->begin(input->source);
 }
 
-void vhu_input_begin_replay(struct vhu_device *device)
+int vhu_input_begin_replay(struct vhu_device *device)
 {
 	struct vhu_input *input = input_of(device);
 
+	if (!input->options->replay_wait)
+		return -EOPNOTSUPP;
 	if (!atomic_flag_test_and_set(&input->begin_posted))
 		vhu_loop_post(vhu_device_worker(device, 0)->loop, &input->begin_call);
+	return 0;
 }
 
 void vhu_input_print_stats(struct vhu_device *device, FILE *out)

@@ -77,8 +77,8 @@ int vhu_input_new(const struct vhu_input_options *options, struct vhu_device **r
 /* Any thread. The counters as an object of JSON, without a newline. */
 void vhu_input_print_stats(struct vhu_device *device, FILE *out);
 
-/* Main: a replay that waits begins. */
-void vhu_input_begin_replay(struct vhu_device *device);
+/* Main: a replay that waits begins. -EOPNOTSUPP: there is none that could. */
+int vhu_input_begin_replay(struct vhu_device *device);
 
 /* The devices that could be served, on standard output, as text or JSON. 0 or negative errno. */
 int vhu_input_print_list(const struct vhu_input_options *options);
