@@ -54,6 +54,7 @@ struct vhu_device_ops {
 	bool gives_host_notifiers; /* HOST_NOTIFIER is offered: see shared.h */
 	/* The driver is called when a pass is over, not from its first push on. */
 	bool calls_once;
+	bool keeps_memory_files; /* the map's mappings have their files open */
 
 	/*
 	 * Required, main [read]. Queues, 1 to VHU_MAX_QUEUES, and the largest size of each, a power

@@ -2,6 +2,7 @@
 #include "common/memory/map.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,9 @@ static int map_region(const struct vhu_memory_region *region, int fd,
 	r = vhu_mapping_new(fd, region->mmap_offset, region->size, health, &mapping);
 	if (r < 0)
 		return r;
+	/* When there are too many open files it is done without. */
+	if (health->keeps_files)
+		mapping->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	*ret_slot = (struct vhu_memory_slot){
 		.gpa = region->gpa,
 		.size = region->size,

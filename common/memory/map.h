@@ -54,10 +54,10 @@ struct vhu_memory *vhu_memory_ref(struct vhu_memory *memory);
 void vhu_memory_unref(struct vhu_memory *memory); /* NULL is fine */
 
 /*
- * The next map: SET_MEM_TABLE replaces every region, ADD_MEM_REG adds one. fds are borrowed (the
- * mapping keeps none). Refused with -EINVAL: size 0, address overflow, mmap_offset + size overflow,
- * overlap of guest or of user ranges; with -ERANGE: the file is shorter than mmap_offset + size;
- * with -ENOSPC: more than VHU_MEMORY_SLOTS; or the errno of fstat or mmap. old stays as it was.
+ * The next map: SET_MEM_TABLE replaces every region, ADD_MEM_REG adds one. fds are borrowed.
+ * Refused with -EINVAL: size 0, address overflow, mmap_offset + size overflow, overlap of guest or
+ * of user ranges; with -ERANGE: the file is shorter than mmap_offset + size; with -ENOSPC: more
+ * than VHU_MEMORY_SLOTS; or the errno of fstat or mmap. old stays as it was.
  */
 int vhu_memory_with_table(struct vhu_memory *old, const struct vhu_memory_region *regions,
 			  const int *fds, unsigned n, struct vhu_memory **ret_memory);

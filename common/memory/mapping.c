@@ -48,6 +48,7 @@ void vhu_mapping_unref(struct vhu_mapping *mapping)
 	/* The guard points into the health. */
 	vhu_fault_unguard(&mapping->guard);
 	munmap(mapping->base, mapping->len_bytes);
+	close_fd(&mapping->fd);
 	vhu_memory_health_unref(mapping->health);
 	free(mapping);
 }
@@ -109,6 +110,8 @@ int vhu_mapping_new(int fd, uint64_t offset, uint64_t size, struct vhu_memory_he
 	if (r < 0)
 		return r;
 	mapping->host = mapping->base + lead;
+	mapping->offset = offset;
+	mapping->fd = -1;
 	mapping->health = vhu_memory_health_ref(health);
 	atomic_init(&mapping->refs, 1);
 	*ret_mapping = steal_ptr(&mapping);

@@ -9,6 +9,7 @@
  */
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,7 @@ struct vhu_memory_health {
 	atomic_bool faulted;  /* what was read is not to be trusted, and the session must end */
 	atomic_bool unlogged; /* the same, since the dirty log was too small for a write */
 	atomic_bool partial;  /* pages may be missing still: see userfault.h */
+	bool keeps_files;     /* of regions, open; set before there is any */
 };
 
 int vhu_memory_health_new(struct vhu_memory_health **ret_health);
@@ -31,6 +33,8 @@ struct vhu_mapping {
 	char *host; /* the byte at the offset that was asked for */
 	char *base; /* and the start of its page */
 	size_t len_bytes;
+	uint64_t offset; /* of host, in the file */
+	int fd;		 /* a copy of the file's, where that is kept; else -1 */
 	struct vhu_fault_guard guard;
 	struct vhu_memory_health *health; /* a reference */
 };

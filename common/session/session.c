@@ -455,6 +455,7 @@ int vhu_session_new(struct vhu_device *device, struct vhu_loop *loop, int fd,
 		r = vhu_memory_new(&session->no_memory);
 	if (r < 0)
 		goto fail;
+	session->no_memory->health->keeps_files = device->ops->keeps_memory_files;
 	session->memory = vhu_memory_ref(session->no_memory);
 	r = vhu_loop_add_fd(loop, fd, EPOLLIN, readable, session, &session->source);
 	if (r < 0) {

@@ -395,6 +395,36 @@ static void test_sharing(void **state)
 	close(fd);
 }
 
+/* A session may want the files: each is a copy, and goes with the last map that has the region. */
+static void test_kept_files(void **state)
+{
+	struct vhu_memory *memory = empty_map(), *without;
+	struct vhu_memory_region region = region_at(0, 64 * KIB, 4 * KIB);
+	int fd = make_file(80 * KIB), copy;
+	const struct vhu_memory_slot *slot;
+	uint64_t word;
+
+	(void)state;
+	memory = add(memory, region, fd);
+	assert_int_equal(memory->by_gpa[0].mapping->fd, -1);
+	vhu_memory_unref(memory);
+	memory = empty_map();
+	memory->health->keeps_files = true;
+	memory = add(memory, region, fd);
+	close(fd);
+	slot = &memory->by_gpa[0];
+	copy = slot->mapping->fd;
+	assert_int_equal(fcntl(copy, F_GETFD), FD_CLOEXEC);
+	assert_int_equal(slot->mapping->offset, 4 * KIB);
+	assert_int_equal(pread(copy, &word, 8, (off_t)slot->mapping->offset + 16), 8);
+	assert_int_equal(word, word_at(slot->host + 16));
+	assert_int_equal(vhu_memory_without_region(memory, &region, &without), 0);
+	vhu_memory_unref(without);
+	assert_int_equal(fcntl(copy, F_GETFD), FD_CLOEXEC);
+	vhu_memory_unref(memory);
+	assert_int_equal(fcntl(copy, F_GETFD), -1);
+}
+
 static void test_truncated_file(void **state)
 {
 	struct vhu_memory *old, *memory, *stranger = empty_map();
@@ -505,6 +535,7 @@ int main(void)
 		cmocka_unit_test(test_translate),
 		cmocka_unit_test(test_cache),
 		cmocka_unit_test(test_sharing),
+		cmocka_unit_test(test_kept_files),
 		cmocka_unit_test(test_truncated_file),
 		cmocka_unit_test(test_huge_pages),
 		cmocka_unit_test(test_references_of_threads),
