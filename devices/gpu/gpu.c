@@ -167,6 +167,7 @@ static void gpu_destroy(struct vhu_device *device)
 static const struct vhu_device_ops gpu_ops = {
 	.name = "gpu",
 	.locking = VHU_LOCK_WORKER,
+	.keeps_memory_files = true, /* for udmabuf.h */
 	.num_queues = gpu_num_queues,
 	.max_queue_size = gpu_max_queue_size,
 	.features = gpu_features,

@@ -79,7 +79,7 @@ struct vhu_gpu_renderer_ops {
 	 */
 	struct vhu_gpu_surface *(*surface)(struct vhu_gpu_renderer *renderer, uint32_t id,
 					   const struct vhu_gpu_image *image);
-	/* The pixels as an open file, the caller's. Negative errno. */
+	/* The pixels, or a blob's memory, as an open file, the caller's. Negative errno. */
 	int (*share)(struct vhu_gpu_renderer *renderer, uint32_t id);
 };
 

@@ -17,6 +17,7 @@
 #include "common/memory/view.h"
 #include "devices/gpu/backing.h"
 #include "devices/gpu/ids.h"
+#include "devices/gpu/udmabuf.h"
 
 #define OK VIRTIO_GPU_RESP_OK_NODATA
 /* Each is a mapping, of which a process may have some 65,000. */
@@ -305,8 +306,12 @@ static int move_to_file(struct image *image)
 static int share(struct vhu_gpu_renderer *renderer, uint32_t id)
 {
 	struct image *image = find(renderer, id);
-	int r = image->is_blob ? -EOPNOTSUPP : image->fd < 0 ? move_to_file(image) : 0;
+	int r = 0;
 
+	if (image->is_blob)
+		return vhu_gpu_udmabuf_new(&image->backing, of(renderer)->memory);
+	if (image->fd < 0)
+		r = move_to_file(image);
 	if (r < 0)
 		return r;
 	r = fcntl(image->fd, F_DUPFD_CLOEXEC, 0);

@@ -6,6 +6,8 @@
 # vhost-user-gpu-pci, and by vhost-user-vga with packed rings. The monitor's EDID is well-formed.
 # Pictures come back when the driver is loaded again, when the machine is stopped in the middle of
 # page flips, and at each of 3 resets; 20 with VHU_LONG.
+#
+# The last guest is a host, too: its kernel makes dma-bufs of blobs, for vhu-gpu in the guest.
 
 . "$(dirname "$0")/lib.sh"
 . "$here/gpu.sh"
@@ -114,12 +116,16 @@ check_shots gpu $seed
 guest_end
 backend_stop gpu
 
+guest_programs+=" ../device/test_gpu_blobs ../../cli/vhu-gpu"
 gpu_start vga
 gpu_guest_start -no-reboot $(gpu_device vga ,max_outputs=4,packed=on vhost-user-vga) </dev/null
 order 'report packed $(cut -c 35 /sys/bus/virtio/devices/virtio0/features)'
 check_equal "packed rings" "$(guest_report packed)" 1
 check_edid vga
 draw_again vga
+order 'mkdir /test/cli; ln -s ../vhu-gpu /test/cli'
+order 'check "the guest can make dma-bufs" [ -c /dev/udmabuf ]'
+order 'check "blobs are shared" env VHU_BUILD=/test /test/test_gpu_blobs "*shared*"'
 guest_end
 backend_stop vga
 finish_test
