@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * What the worker tells lies in a mailbox, the latest of each kind, until the thread takes it. The
- * thread need not be woken for pictures that it will look at anyway, or that nobody wants.
- */
 #include "devices/gpu/display.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -18,72 +13,8 @@
 #include "common/base/fd.h"
 #include "common/base/log.h"
 #include "common/base/num.h"
-#include "devices/gpu/output.h"
+#include "devices/gpu/display_priv.h"
 #include "devices/gpu/picture.h"
-#include "devices/gpu/shots.h"
-
-/* What the worker has told of a scanout. */
-struct head {
-	struct vhu_gpu_surface *surface; /* NULL: off */
-	struct vhu_gpu_rect part;
-	struct vhu_gpu_tiles damage; /* of that part */
-	bool dirty;		     /* to be looked at */
-	bool flushed;		     /* since it was last looked at */
-	bool cursor_image, cursor_place; /* that are new */
-	struct vhu_gpu_cursor cursor;
-	uint32_t cursor_x, cursor_y;
-	bool cursor_visible;
-};
-
-struct vhu_gpu_display {
-	const struct vhu_gpu_options *options;
-	const struct vhu_gpu_display_ops *ops;
-	void *data;
-	struct vhu_gpu_display_stats stats;
-
-	/* Held for some copies at most, and no other mutex with it. */
-	pthread_mutex_t mutex;
-	/* To the thread. */
-	struct vhu_call told;
-	bool posted;
-	bool rests; /* it wants to hear of a new picture at once */
-	struct head heads[VHU_GPU_OUTPUTS_MAX];
-	bool cursors; /* of some head are new */
-	bool socket_is_new;
-	int socket_fd; /* a new one, owned */
-	bool suspended;
-	bool shoot;
-	struct vhu_gpu_display_call *asks;
-	/* To the worker, whose loop may have gone: an eventfd stays. */
-	int answers_fd;
-	struct vhu_gpu_mode modes[VHU_GPU_OUTPUTS_MAX]; /* the front-end's */
-	struct vhu_gpu_mode viewer_modes[VHU_GPU_OUTPUTS_MAX];
-	bool modes_changed;
-	struct vhu_gpu_display_call *answered;
-
-	/* The thread's. */
-	pthread_t thread;
-	struct vhu_loop *loop;
-	struct vhu_source *timer;
-	bool timing; /* too early for another look */
-	struct vhu_gpu_output_sink sink;
-	struct vhu_gpu_viewer *socket;
-	struct vhu_gpu_viewer *viewers[2];
-	unsigned n_viewers;
-	struct vhu_gpu_display_call *asking;
-	struct vhu_gpu_shots *shots;
-	struct vhu_gpu_picture pictures[VHU_GPU_OUTPUTS_MAX];
-	uint64_t picture_bytes;
-	struct vhu_gpu_tiles damage, changed; /* of the one at work */
-	struct vhu_log_limit log_limit;
-};
-
-static void append(struct vhu_gpu_display_call **list, struct vhu_gpu_display_call *calls)
-{
-	while (*list)
-		list = &(*list)->next;
-	*list = calls;
-}
 
 /* --- looking --------------------------------------------------------------------------------- */
 
@@ -109,7 +40,7 @@ static void fit(struct vhu_gpu_display *display, struct vhu_gpu_picture *picture
 }
 
 /* What is to be looked at, with a reference: what is new is for the next look. */
-static bool take_damage(struct vhu_gpu_display *display, struct head *head,
+static bool take_damage(struct vhu_gpu_display *display, struct vhu_gpu_head *head,
 			struct vhu_gpu_surface **ret_surface, struct vhu_gpu_rect *ret_part)
 {
 	bool dirty;
@@ -210,7 +141,7 @@ static void on_time(void *data, uint32_t events)
 static void take_cursor(struct vhu_gpu_display *display, unsigned scanout)
 {
 	struct vhu_gpu_picture *picture = &display->pictures[scanout];
-	struct head *head = &display->heads[scanout];
+	struct vhu_gpu_head *head = &display->heads[scanout];
 	bool image, place;
 
 	pthread_mutex_lock(&display->mutex);
@@ -268,7 +199,7 @@ static void on_told(struct vhu_call *call)
 	for (unsigned i = 0; cursors && i < VHU_GPU_OUTPUTS_MAX; i++)
 		take_cursor(display, i);
 	if (asks) {
-		append(&display->asking, asks);
+		vhu_gpu_display_append(&display->asking, asks);
 		vhu_gpu_socket_ask_modes(display->socket);
 	}
 	if (shoot)
@@ -276,132 +207,7 @@ static void on_told(struct vhu_call *call)
 	look_if_due(display);
 }
 
-/* The mutex is held. */
-static void wake(struct vhu_gpu_display *display)
-{
-	if (!display->posted)
-		vhu_loop_post(display->loop, &display->told);
-	display->posted = true;
-}
-
-/* The mutex is held. There is something to look at. */
-static void mark_dirty(struct vhu_gpu_display *display, struct head *head)
-{
-	head->dirty = true;
-	if (display->rests)
-		wake(display);
-}
-
-void vhu_gpu_display_show(struct vhu_gpu_display *display, unsigned scanout,
-			  struct vhu_gpu_surface *surface, const struct vhu_gpu_rect *rect)
-{
-	struct head *head = &display->heads[scanout];
-	struct vhu_gpu_surface *before;
-
-	assert(!surface || (range_fits(rect->x, rect->width, surface->width) &&
-			    range_fits(rect->y, rect->height, surface->height)));
-	pthread_mutex_lock(&display->mutex);
-	before = head->surface;
-	head->surface = surface ? vhu_gpu_surface_ref(surface) : NULL;
-	head->part = surface ? *rect : (struct vhu_gpu_rect){ 0 };
-	vhu_gpu_tiles_init(&head->damage, head->part.width, head->part.height);
-	vhu_gpu_tiles_add_all(&head->damage);
-	if (before || surface)
-		mark_dirty(display, head);
-	pthread_mutex_unlock(&display->mutex);
-	vhu_gpu_surface_unref(before);
-}
-
-void vhu_gpu_display_damage(struct vhu_gpu_display *display, unsigned scanout,
-			    const struct vhu_gpu_rect *rect)
-{
-	struct head *head = &display->heads[scanout];
-
-	pthread_mutex_lock(&display->mutex);
-	vhu_gpu_tiles_add(&head->damage, rect);
-	if (head->damage.n) {
-		vhu_counter_add(&display->stats.frames, 1);
-		vhu_counter_add(&display->stats.superseded, head->flushed);
-		head->flushed = true;
-		mark_dirty(display, head);
-	}
-	pthread_mutex_unlock(&display->mutex);
-}
-
-void vhu_gpu_display_set_cursor(struct vhu_gpu_display *display, unsigned scanout,
-				const struct vhu_gpu_cursor *cursor)
-{
-	struct head *head = &display->heads[scanout];
-
-	pthread_mutex_lock(&display->mutex);
-	head->cursor = *cursor;
-	head->cursor_image = display->cursors = true;
-	wake(display);
-	pthread_mutex_unlock(&display->mutex);
-}
-
-void vhu_gpu_display_move_cursor(struct vhu_gpu_display *display, unsigned scanout, uint32_t x,
-				 uint32_t y, bool visible)
-{
-	struct head *head = &display->heads[scanout];
-
-	pthread_mutex_lock(&display->mutex);
-	head->cursor_x = x;
-	head->cursor_y = y;
-	head->cursor_visible = visible;
-	head->cursor_place = display->cursors = true;
-	wake(display);
-	pthread_mutex_unlock(&display->mutex);
-}
-
-void vhu_gpu_display_set_socket(struct vhu_gpu_display *display, int fd)
-{
-	cleanup_fd int before = -1;
-
-	pthread_mutex_lock(&display->mutex);
-	before = display->socket_fd;
-	display->socket_fd = fd;
-	display->socket_is_new = true;
-	wake(display);
-	pthread_mutex_unlock(&display->mutex);
-}
-
-void vhu_gpu_display_suspend(struct vhu_gpu_display *display, bool suspended)
-{
-	pthread_mutex_lock(&display->mutex);
-	display->suspended = suspended;
-	wake(display);
-	pthread_mutex_unlock(&display->mutex);
-}
-
-void vhu_gpu_display_screenshot(struct vhu_gpu_display *display)
-{
-	pthread_mutex_lock(&display->mutex);
-	display->shoot = true;
-	wake(display);
-	pthread_mutex_unlock(&display->mutex);
-}
-
 /* --- what the worker is told ----------------------------------------------------------------- */
-
-void vhu_gpu_display_modes(struct vhu_gpu_display *display,
-			   struct vhu_gpu_mode ret_modes[VHU_GPU_OUTPUTS_MAX])
-{
-	pthread_mutex_lock(&display->mutex);
-	for (unsigned i = 0; i < VHU_GPU_OUTPUTS_MAX; i++)
-		ret_modes[i] = display->viewer_modes[i].enabled ? display->viewer_modes[i] :
-								  display->modes[i];
-	pthread_mutex_unlock(&display->mutex);
-}
-
-void vhu_gpu_display_ask_modes(struct vhu_gpu_display *display, struct vhu_gpu_display_call *call)
-{
-	call->next = NULL;
-	pthread_mutex_lock(&display->mutex);
-	append(&display->asks, call);
-	wake(display);
-	pthread_mutex_unlock(&display->mutex);
-}
 
 static void on_answers(void *data, uint32_t events)
 {
@@ -465,7 +271,7 @@ static void answered(struct vhu_gpu_output_sink *sink)
 	struct vhu_gpu_display *display = display_of(sink);
 
 	pthread_mutex_lock(&display->mutex);
-	append(&display->answered, steal_ptr(&display->asking));
+	vhu_gpu_display_append(&display->answered, steal_ptr(&display->asking));
 	pthread_mutex_unlock(&display->mutex);
 	eventfd_write(display->answers_fd, 1);
 }
