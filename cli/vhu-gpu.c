@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "common/base/json.h"
+#include "common/base/num.h"
 #include "common/serve/program.h"
 #include "devices/gpu/gpu.h"
 
@@ -48,8 +52,74 @@ static const struct vhu_option rows[] = {
 	  .parse = vhu_option_number, .offset = TO(max_resources), .min = 1, .max = 1 << 20 },
 };
 
+static void shoot(struct vhu_device *device)
+{
+	vhu_gpu_screenshot(device, NULL);
+}
+
 static const struct vhu_program_signal signals[] = {
-	{ SIGUSR2, vhu_gpu_screenshot },
+	{ SIGUSR2, shoot },
+};
+
+struct shots_wanted {
+	struct vhu_gpu_shots_call call;
+	struct vhu_control_request *request;
+};
+
+static void shots_done(struct vhu_gpu_shots_call *call, const struct vhu_gpu_shot *shots,
+		       unsigned n, const char *error)
+{
+	struct shots_wanted *wanted = container_of(call, struct shots_wanted, call);
+	FILE *out = vhu_control_out(wanted->request);
+
+	fputs(", \"files\": [", out);
+	for (unsigned i = 0; i < n; i++) {
+		/* Who asks may be in another folder than we are. */
+		char *path = realpath(shots[i].path, NULL);
+
+		fprintf(out, "%s{\"scanout\": %u, \"width\": %" PRIu32 ", \"height\": %" PRIu32
+			", \"file\": ", i ? ", " : "", shots[i].scanout, shots[i].width,
+			shots[i].height);
+		vhu_json_put_text(out, path ? path : shots[i].path);
+		fputs("}", out);
+		free(path);
+	}
+	fputs("]", out);
+	if (error)
+		vhu_control_refuse(wanted->request, "%s", error);
+	else
+		vhu_control_answer(wanted->request);
+	free(wanted);
+}
+
+static void command_screenshot(void *device, const char *argument,
+			       struct vhu_control_request *request)
+{
+	struct shots_wanted *wanted = malloc(sizeof(*wanted));
+
+	(void)argument;
+	if (!wanted) {
+		vhu_control_refuse(request, "%s", strerror(ENOMEM));
+		return;
+	}
+	wanted->call.done = shots_done;
+	wanted->request = request;
+	vhu_gpu_screenshot(device, &wanted->call);
+}
+
+static void command_outputs(void *device, const char *argument, struct vhu_control_request *request)
+{
+	(void)argument;
+	fputs(", \"outputs\": ", vhu_control_out(request));
+	vhu_gpu_print_outputs(device, vhu_control_out(request));
+	vhu_control_answer(request);
+}
+
+static const struct vhu_control_command commands[] = {
+	{ "screenshot", NULL, "a PNG of each output that shows something, as SIGUSR2 leaves it; "
+	  "answered when they are written", command_screenshot },
+	{ "outputs", NULL, "what each output shows, and the mode that the guest is told of",
+	  command_outputs },
 };
 
 static int instead(const void *options)
@@ -76,14 +146,16 @@ static const struct vhu_program program = {
 	.example = "--socket-path /run/gpu.sock --output 1920x1080",
 	.type = "gpu",
 	.options = rows,
-	.n_options = sizeof(rows) / sizeof(rows[0]),
+	.n_options = ARRAY_SIZE(rows),
 	.options_bytes = sizeof(struct vhu_gpu_options),
 	.defaults = &vhu_gpu_defaults,
 	.instead = instead,
 	.make = make,
 	.print_stats = vhu_gpu_print_stats,
+	.commands = commands,
+	.n_commands = ARRAY_SIZE(commands),
 	.signals = signals,
-	.n_signals = sizeof(signals) / sizeof(signals[0]),
+	.n_signals = ARRAY_SIZE(signals),
 	.qemu_device = "vhost-user-gpu-pci",
 	.qemu_properties = print_properties,
 };

@@ -159,17 +159,18 @@ static void take_cursor(struct vhu_gpu_display *display, unsigned scanout)
 }
 
 /* As they are now, whether anybody else looks or not. */
-static void take_shots(struct vhu_gpu_display *display)
+static void take_shots(struct vhu_gpu_display *display, struct vhu_gpu_shots_call *calls)
 {
 	for (unsigned i = 0; i < VHU_GPU_OUTPUTS_MAX; i++)
 		look_at(display, i);
-	vhu_gpu_shots_take(display->shots, display->pictures);
+	vhu_gpu_shots_take(display->shots, display->pictures, calls);
 }
 
 static void on_told(struct vhu_call *call)
 {
 	struct vhu_gpu_display *display = container_of(call, struct vhu_gpu_display, told);
 	struct vhu_gpu_display_call *asks;
+	struct vhu_gpu_shots_call *shoot_calls;
 	bool socket_is_new, suspended, cursors, shoot;
 	int fd;
 
@@ -188,6 +189,7 @@ static void on_told(struct vhu_call *call)
 	display->cursors = false;
 	shoot = display->shoot;
 	display->shoot = false;
+	shoot_calls = steal_ptr(&display->shoot_calls);
 	pthread_mutex_unlock(&display->mutex);
 
 	/* Nothing goes to the last socket any more, or to a new one while suspended. */
@@ -203,7 +205,7 @@ static void on_told(struct vhu_call *call)
 		vhu_gpu_socket_ask_modes(display->socket);
 	}
 	if (shoot)
-		take_shots(display);
+		take_shots(display, shoot_calls);
 	look_if_due(display);
 }
 
@@ -343,6 +345,7 @@ static void free_display(struct vhu_gpu_display *display)
 	for (unsigned i = 0; i < display->n_viewers; i++)
 		display->viewers[i]->ops->free(display->viewers[i]);
 	display->socket = NULL;
+	vhu_gpu_shots_refuse(display->shoot_calls, "no screenshot: the card is at its end");
 	vhu_gpu_shots_free(display->shots);
 	vhu_source_remove(display->timer);
 	vhu_loop_destroy(display->loop);

@@ -86,8 +86,16 @@ struct vhu_gpu_display_call {
 };
 void vhu_gpu_display_ask_modes(struct vhu_gpu_display *display, struct vhu_gpu_display_call *call);
 
-/* Any thread. A PNG of each scanout that shows something, in options->screenshot_dir. */
-void vhu_gpu_display_screenshot(struct vhu_gpu_display *display);
+/* Any thread. A PNG of each scanout that shows something; as vhu_gpu_screenshot(). */
+void vhu_gpu_display_screenshot(struct vhu_gpu_display *display, struct vhu_gpu_shots_call *call);
+
+/* Any thread. What a scanout was last told to show; width 0: nothing. */
+struct vhu_gpu_shown {
+	uint32_t width, height;
+	bool cursor;
+};
+void vhu_gpu_display_shown(struct vhu_gpu_display *display,
+			   struct vhu_gpu_shown ret_shown[VHU_GPU_OUTPUTS_MAX]);
 
 /* Counters, any thread; see stats.h. */
 struct vhu_gpu_display_stats;

@@ -107,10 +107,14 @@ void vhu_gpu_display_suspend(struct vhu_gpu_display *display, bool suspended)
 	pthread_mutex_unlock(&display->mutex);
 }
 
-void vhu_gpu_display_screenshot(struct vhu_gpu_display *display)
+void vhu_gpu_display_screenshot(struct vhu_gpu_display *display, struct vhu_gpu_shots_call *call)
 {
 	pthread_mutex_lock(&display->mutex);
 	display->shoot = true;
+	if (call) {
+		call->next = display->shoot_calls;
+		display->shoot_calls = call;
+	}
 	wake(display);
 	pthread_mutex_unlock(&display->mutex);
 }
@@ -122,6 +126,19 @@ void vhu_gpu_display_modes(struct vhu_gpu_display *display,
 	for (unsigned i = 0; i < VHU_GPU_OUTPUTS_MAX; i++)
 		ret_modes[i] = display->viewer_modes[i].enabled ? display->viewer_modes[i] :
 								  display->modes[i];
+	pthread_mutex_unlock(&display->mutex);
+}
+
+void vhu_gpu_display_shown(struct vhu_gpu_display *display,
+			   struct vhu_gpu_shown ret_shown[VHU_GPU_OUTPUTS_MAX])
+{
+	pthread_mutex_lock(&display->mutex);
+	for (unsigned i = 0; i < VHU_GPU_OUTPUTS_MAX; i++) {
+		const struct vhu_gpu_head *head = &display->heads[i];
+
+		ret_shown[i] = (struct vhu_gpu_shown){ head->part.width, head->part.height,
+						       head->cursor_visible };
+	}
 	pthread_mutex_unlock(&display->mutex);
 }
 

@@ -41,6 +41,7 @@ struct vhu_gpu_display {
 	int socket_fd; /* a new one, owned */
 	bool suspended;
 	bool shoot;
+	struct vhu_gpu_shots_call *shoot_calls; /* who wants to know of that */
 	struct vhu_gpu_display_call *asks;
 	/* To the worker, whose loop may have gone: an eventfd stays. */
 	int answers_fd;

@@ -204,9 +204,9 @@ static const struct vhu_gpu_display_ops display_ops = {
 	.modes_changed = modes_changed,
 };
 
-void vhu_gpu_screenshot(struct vhu_device *device)
+void vhu_gpu_screenshot(struct vhu_device *device, struct vhu_gpu_shots_call *call)
 {
-	vhu_gpu_display_screenshot(gpu_of(device)->display);
+	vhu_gpu_display_screenshot(gpu_of(device)->display, call);
 }
 
 int vhu_gpu_new(const struct vhu_gpu_options *options, struct vhu_device **ret_device)

@@ -46,8 +46,28 @@ int vhu_gpu_options_check(const struct vhu_gpu_options *options);
 /* options is borrowed for life. Says itself what is wrong. */
 int vhu_gpu_new(const struct vhu_gpu_options *options, struct vhu_device **ret_device);
 
-/* Main. A PNG of each scanout that shows something, in options->screenshot_dir. */
-void vhu_gpu_screenshot(struct vhu_device *device);
+/* A screenshot that has been written. */
+struct vhu_gpu_shot {
+	unsigned scanout;
+	uint32_t width, height;
+	char *path;
+};
+
+/* Who is told of screenshots: once, on any thread, with all that were written. */
+struct vhu_gpu_shots_call {
+	/* error: why there are not all, or none; else NULL. All is gone with the return. */
+	void (*done)(struct vhu_gpu_shots_call *call, const struct vhu_gpu_shot *shots, unsigned n,
+		     const char *error);
+	struct vhu_gpu_shots_call *next; /* the display's */
+};
+
+/*
+ * Any thread. A PNG of each scanout that shows something, in options->screenshot_dir. call may be
+ * NULL.
+ */
+void vhu_gpu_screenshot(struct vhu_device *device, struct vhu_gpu_shots_call *call);
+/* Any thread. A list of JSON: what each scanout shows, and the mode that it is to have. */
+void vhu_gpu_print_outputs(struct vhu_device *device, FILE *out);
 /* Any thread. The counters as an object of JSON, without a newline. */
 void vhu_gpu_print_stats(struct vhu_device *device, FILE *out);
 

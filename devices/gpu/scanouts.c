@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <inttypes.h>
 #include <string.h>
 
 #include "common/base/num.h"
@@ -111,4 +112,31 @@ void vhu_gpu_get_modes(struct vhu_gpu *gpu, struct vhu_gpu_mode ret_modes[VHU_GP
 			*rect = (struct vhu_gpu_rect){ 0, 0, DEFAULT_WIDTH, DEFAULT_HEIGHT };
 	}
 	ret_modes[0].enabled |= !any;
+}
+
+void vhu_gpu_print_outputs(struct vhu_device *device, FILE *out)
+{
+	struct vhu_gpu *gpu = container_of(device, struct vhu_gpu, device);
+	struct vhu_gpu_shown shown[VHU_GPU_OUTPUTS_MAX];
+	struct vhu_gpu_mode modes[VHU_GPU_OUTPUTS_MAX];
+	const char *comma = "";
+
+	vhu_gpu_display_shown(gpu->display, shown);
+	vhu_gpu_get_modes(gpu, modes);
+	fputs("[", out);
+	for (unsigned i = 0; i < VHU_GPU_OUTPUTS_MAX; i++) {
+		const struct vhu_gpu_rect *rect = &modes[i].rect;
+
+		if (!shown[i].width && !modes[i].enabled)
+			continue;
+		fprintf(out, "%s{\"scanout\": %u, \"width\": %" PRIu32 ", \"height\": %" PRIu32
+			", \"cursor\": %s", comma, i, shown[i].width, shown[i].height,
+			shown[i].cursor ? "true" : "false");
+		if (modes[i].enabled)
+			fprintf(out, ", \"wanted\": {\"width\": %" PRIu32 ", \"height\": %" PRIu32
+				"}", rect->width, rect->height);
+		fputs("}", out);
+		comma = ", ";
+	}
+	fputs("]", out);
 }

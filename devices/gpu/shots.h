@@ -12,8 +12,14 @@ struct vhu_gpu_shots;
 int vhu_gpu_shots_new(const char *dir, struct vhu_gpu_shots **ret_shots);
 /* What is being written is waited for. NULL is fine. */
 void vhu_gpu_shots_free(struct vhu_gpu_shots *shots);
-/* Those that show something are copied, and written soon; what became of each is logged. */
+/*
+ * Those that show something are copied, and written soon; what became of each is logged, and all
+ * calls are told.
+ */
 void vhu_gpu_shots_take(struct vhu_gpu_shots *shots,
-			const struct vhu_gpu_picture pictures[VHU_GPU_OUTPUTS_MAX]);
+			const struct vhu_gpu_picture pictures[VHU_GPU_OUTPUTS_MAX],
+			struct vhu_gpu_shots_call *calls);
+/* There are none. */
+void vhu_gpu_shots_refuse(struct vhu_gpu_shots_call *calls, const char *why);
 
 #endif

@@ -12,8 +12,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "common/base/num.h"
-#include "tests/device/harness.h"
+#include "tests/device/screen.h"
+
+#if VHU_PNG
+#include <png.h>
+#endif
 
 #define ANSWER_BYTES 16384
 
@@ -87,6 +90,157 @@ static void expect_same_stats(const struct program *program, int fd)
 	snprintf(wanted, sizeof(wanted), "{\"ok\": true, \"stats\": %s}", stats);
 	assert_string_equal(ask(fd, "stats"), wanted);
 	free(stats);
+}
+
+/* --- screens --------------------------------------------------------------------------------- */
+
+static const char *const screen_args[] = {
+	"--control", "DIR/ctl", "--screenshot-dir", "DIR", "--output", "800x600", NULL
+};
+
+#if VHU_PNG
+static void expect_png(const char *path, uint32_t seed, uint32_t width, uint32_t height)
+{
+	png_image image = { .version = PNG_IMAGE_VERSION };
+	uint8_t *rgb = malloc((size_t)3 * width * height), *at = rgb;
+
+	assert_true(png_image_begin_read_from_file(&image, path));
+	assert_int_equal(image.width, width);
+	assert_int_equal(image.height, height);
+	image.format = PNG_FORMAT_RGB;
+	assert_true(png_image_finish_read(&image, NULL, rgb, 0, NULL));
+	for (uint32_t y = 0; y < height; y++)
+		for (uint32_t x = 0; x < width; x++, at += 3)
+			assert_int_equal((uint32_t)at[0] << 16 | (uint32_t)at[1] << 8 | at[2],
+					 screen_color(seed, x, y));
+	free(rgb);
+}
+
+/* *at moves behind it. */
+static void expect_shot(const char **at, uint32_t scanout, uint32_t seed, uint32_t width,
+			uint32_t height)
+{
+	char wanted[128], path[256];
+	size_t len;
+
+	snprintf(wanted, sizeof(wanted),
+		 "{\"scanout\": %u, \"width\": %u, \"height\": %u, \"file\": \"", scanout, width,
+		 height);
+	assert_memory_equal(*at, wanted, strlen(wanted));
+	*at += strlen(wanted);
+	len = strcspn(*at, "\"");
+	snprintf(path, sizeof(path), "%.*s", (int)len, *at);
+	*at += len + 2;
+	expect_png(path, seed, width, height);
+}
+
+static void screenshots(void **state)
+{
+	struct screen *screen = *state;
+	static const char head[] = "{\"ok\": true, \"files\": [";
+	const char *answer;
+	int fd;
+
+	screen_start(screen, screen_args);
+	screen_connect(screen, 0);
+	fd = connect_to(screen->program.dir, "ctl");
+	assert_string_equal(ask(fd, "screenshot"), "{\"ok\": false, \"error\": "
+			    "\"no screenshot: the guest shows nothing\"}");
+	for (uint32_t seed = 1; seed < 4; seed++) {
+		screen_show(screen, 0, 2 * seed, seed, 640, 480);
+		screen_show(screen, 15, 2 * seed + 1, 100 + seed, 333, 77);
+		answer = ask(fd, "screenshot");
+		assert_memory_equal(answer, head, strlen(head));
+		answer += strlen(head);
+		expect_shot(&answer, 0, seed, 640, 480);
+		assert_memory_equal(answer, ", ", 2);
+		answer += 2;
+		expect_shot(&answer, 15, 100 + seed, 333, 77);
+		assert_string_equal(answer, "]}");
+	}
+	close(fd);
+}
+
+/* Of several at once each is answered, and who does not wait harms nobody, us neither. */
+static void screenshots_at_once(void **state)
+{
+	struct screen *screen = *state;
+	unsigned n_ok = 0;
+	const char *answer;
+	int fds[8], fd;
+
+	screen_start(screen, screen_args);
+	screen_connect(screen, 0);
+	screen_show(screen, 0, 1, 1, 1024, 768);
+	for (unsigned i = 0; i < ARRAY_SIZE(fds); i++)
+		fds[i] = connect_to(screen->program.dir, "ctl");
+	for (unsigned i = 0; i < ARRAY_SIZE(fds); i++)
+		say(fds[i], "screenshot\n");
+	for (unsigned i = 0; i < ARRAY_SIZE(fds); i++) {
+		answer = hear(fds[i]);
+		n_ok += strstr(answer, "{\"ok\": true, \"files\": [{") == answer;
+		if (!strstr(answer, "ok\": true"))
+			assert_non_null(strstr(answer, "the last one is still being written"));
+		close(fds[i]);
+	}
+	assert_true(n_ok > 0);
+	fd = connect_to(screen->program.dir, "ctl");
+	for (unsigned i = 0; i < 3; i++) {
+		close(connect_to(screen->program.dir, "ctl"));
+		say(fd, "screenshot\n");
+		close(fd);
+		fd = connect_to(screen->program.dir, "ctl");
+		ask(fd, "stats");
+	}
+	/* The program ends with one at work. */
+	say(fd, "screenshot\n");
+	assert_int_equal(program_end(&screen->program), 0);
+	close(fd);
+}
+
+static void no_folder_for_them(void **state)
+{
+	struct screen *screen = *state;
+	static const char *const args[] = {
+		"--control", "DIR/ctl", "--screenshot-dir", "DIR/none", NULL
+	};
+	char wanted[256];
+	int fd;
+
+	screen_start(screen, args);
+	screen_connect(screen, 0);
+	screen_show(screen, 3, 1, 1, 64, 64);
+	fd = connect_to(screen->program.dir, "ctl");
+	snprintf(wanted, sizeof(wanted),
+		 "{\"ok\": false, \"error\": \"no screenshot of scanout 3 in %s/none: "
+		 "No such file or directory\"}", screen->program.dir);
+	assert_string_equal(ask(fd, "screenshot"), wanted);
+	close(fd);
+}
+#endif
+
+static void outputs(void **state)
+{
+	struct screen *screen = *state;
+	int fd;
+
+	screen_start(screen, screen_args);
+	fd = connect_to(screen->program.dir, "ctl");
+	assert_string_equal(ask(fd, "outputs"),
+			    "{\"ok\": true, \"outputs\": [{\"scanout\": 0, \"width\": 0, "
+			    "\"height\": 0, \"cursor\": false, "
+			    "\"wanted\": {\"width\": 800, \"height\": 600}}]}");
+	screen_connect(screen, 0);
+	screen_show(screen, 0, 1, 1, 640, 480);
+	screen_show(screen, 5, 2, 2, 64, 64);
+	assert_int_equal(screen_cursor(screen, VIRTIO_GPU_CMD_UPDATE_CURSOR, 5, 2, 1, 1), OK);
+	assert_string_equal(ask(fd, "outputs"),
+			    "{\"ok\": true, \"outputs\": [{\"scanout\": 0, \"width\": 640, "
+			    "\"height\": 480, \"cursor\": false, "
+			    "\"wanted\": {\"width\": 800, \"height\": 600}}, {\"scanout\": 5, "
+			    "\"width\": 64, \"height\": 64, \"cursor\": true}]}");
+	expect_same_stats(&screen->program, fd);
+	close(fd);
 }
 
 static int setup(void **state)
@@ -206,6 +360,12 @@ static void disks(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+#if VHU_PNG
+		SCREEN_TEST(screenshots),
+		SCREEN_TEST(screenshots_at_once),
+		SCREEN_TEST(no_folder_for_them),
+#endif
+		SCREEN_TEST(outputs),
 		TEST(inputs),
 		TEST(disks),
 	};

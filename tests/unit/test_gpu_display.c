@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
@@ -324,6 +325,47 @@ static void cursor_of_a_slow_reader(void **state)
 	vhu_gpu_surface_unref(surface);
 }
 
+struct shots_told {
+	struct vhu_gpu_shots_call call;
+	atomic_uint n;
+};
+
+static void count_told(struct vhu_gpu_shots_call *call, const struct vhu_gpu_shot *shots,
+		       unsigned n, const char *error)
+{
+	(void)shots;
+	assert_true(error && !n);
+	container_of(call, struct shots_told, call)->n++;
+}
+
+/* Who waits for screenshots when the display ends is told, while it looks at a large one too. */
+static void screenshots_at_the_end(void **state)
+{
+	struct vhu_gpu_surface *surface = surface_make(PLAIN, 4000, 3000);
+
+	(void)state;
+	rig.options.screenshot_dir = "/nowhere";
+	for (unsigned round = 0; round < 6; round++) {
+		struct shots_told told[3] = { 0 };
+
+		rig_start();
+		rig_show(0, surface);
+		for (unsigned i = 0; i < ARRAY_SIZE(told); i++) {
+			told[i].call.done = count_told;
+			vhu_gpu_display_screenshot(rig.display, &told[i].call);
+			usleep(i < round % 3 ? 1000 : 0);
+		}
+		vhu_loop_destroy(rig.loop);
+		vhu_gpu_display_destroy(rig.display);
+		rig.loop = NULL;
+		rig.display = NULL;
+		for (unsigned i = 0; i < ARRAY_SIZE(told); i++)
+			assert_int_equal(told[i].n, 1);
+		assert_int_equal(vhu_loop_new(&rig.loop), 0);
+	}
+	vhu_gpu_surface_unref(surface);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
@@ -339,6 +381,7 @@ int main(void)
 		TEST(pixels_that_have_gone),
 		TEST(cursor),
 		TEST(cursor_of_a_slow_reader),
+		TEST(screenshots_at_the_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
