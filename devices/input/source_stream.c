@@ -13,14 +13,13 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
 #include "common/base/fd.h"
 #include "common/base/log.h"
 #include "common/base/num.h"
+#include "common/base/own_socket.h"
 #include "devices/input/kinds.h"
 #include "devices/input/recording.h"
 
@@ -49,9 +48,7 @@ struct client {
 struct stream {
 	struct vhu_input_source source;
 	struct vhu_input_ident ident;
-	int listen_fd;
-	dev_t dev;
-	ino_t ino;
+	struct vhu_own_socket socket;
 	struct vhu_source *listening, *patience;
 	struct client clients[CLIENTS_MAX];
 	struct vhu_log_limit log_limit;
@@ -63,66 +60,20 @@ static struct stream *stream_of(struct vhu_input_source *source)
 	return container_of(source, struct stream, source);
 }
 
-static int bind_socket(int fd, const struct sockaddr_un *address)
-{
-	if (bind(fd, (const struct sockaddr *)address, sizeof(*address)) == 0)
-		return 0;
-	return -errno;
-}
-
-/* The file of a program that was killed; a program that listens is left alone. */
-static bool is_stale(const struct sockaddr_un *address)
-{
-	cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	return connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
-	       errno == ECONNREFUSED;
-}
-
-/* Only who may type as we do: the socket is ours alone. */
-static int listen_at(const char *path, int *ret_fd)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct stat st;
-	int r;
-
-	if (strlen(path) >= sizeof(address.sun_path))
-		return -ENAMETOOLONG;
-	strcpy(address.sun_path, path);
-	/* connect() takes any file for a socket that nobody listens on. */
-	if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
-		return -EEXIST;
-	if (fd < 0 || fchmod(fd, 0600) < 0)
-		return -errno;
-	r = bind_socket(fd, &address);
-	if (r == -EADDRINUSE && is_stale(&address) && unlink(path) == 0)
-		r = bind_socket(fd, &address);
-	if (r == 0 && listen(fd, CLIENTS_MAX) < 0)
-		r = -errno;
-	if (r == 0)
-		*ret_fd = steal_fd(&fd);
-	return r;
-}
-
 static int stream_open(const struct vhu_input_options *options, struct vhu_input_ident *ret_ident,
 		       struct vhu_input_source **ret_source)
 {
 	struct stream *stream = calloc(1, sizeof(*stream));
-	struct stat st;
 	int r;
 
 	if (!stream)
 		return -ENOMEM;
-	r = listen_at(options->stream, &stream->listen_fd);
+	/* Only who may type as we do. */
+	r = vhu_own_socket_listen(options->stream, CLIENTS_MAX, &stream->socket);
 	if (r < 0) {
 		vhu_error("%s: cannot listen there: %s", options->stream, strerror(-r));
 		free(stream);
 		return r;
-	}
-	if (stat(options->stream, &st) == 0) {
-		stream->dev = st.st_dev;
-		stream->ino = st.st_ino;
 	}
 	for (unsigned i = 0; i < CLIENTS_MAX; i++) {
 		stream->clients[i] = (struct client){ .stream = stream, .fd = -1 };
@@ -330,7 +281,7 @@ static void client_ready(void *data, uint32_t events)
 static void client_comes(void *data, uint32_t events)
 {
 	struct stream *stream = data;
-	cleanup_fd int fd = accept4(stream->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	cleanup_fd int fd = accept4(stream->socket.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct client *client = stream->clients;
 
 	(void)events;
@@ -364,7 +315,7 @@ static int stream_attach(struct vhu_input_source *source, struct vhu_loop *loop,
 	source->sink = sink;
 	r = vhu_loop_add_timer(loop, patience_over, stream, &stream->patience);
 	if (r == 0)
-		r = vhu_loop_add_fd(loop, stream->listen_fd, EPOLLIN, client_comes, stream,
+		r = vhu_loop_add_fd(loop, stream->socket.fd, EPOLLIN, client_comes, stream,
 				    &stream->listening);
 	return r;
 }
@@ -372,13 +323,10 @@ static int stream_attach(struct vhu_input_source *source, struct vhu_loop *loop,
 static void stream_close(struct vhu_input_source *source)
 {
 	struct stream *stream = stream_of(source);
-	struct stat st;
 
 	for (unsigned i = 0; i < CLIENTS_MAX; i++)
 		close_fd(&stream->clients[i].fd);
-	close_fd(&stream->listen_fd);
-	if (stat(source->label, &st) == 0 && st.st_dev == stream->dev && st.st_ino == stream->ino)
-		unlink(source->label);
+	vhu_own_socket_close(&stream->socket);
 	free(stream);
 }
 
