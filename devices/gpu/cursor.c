@@ -9,18 +9,21 @@
 #define SIDE VHU_GPU_CURSOR_SIDE_MAX
 #define OK VIRTIO_GPU_RESP_OK_NODATA
 
-/* Which byte of a pixel is what; a 4: there is no alpha. */
+/*
+ * Which byte of a pixel is what. Also where the format has none, the fourth is alpha: Linux has its
+ * cursors in such resources.
+ */
 static const struct {
 	uint8_t a, r, g, b;
 } bytes_of[] = {
 	[VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM] = { 3, 2, 1, 0 },
-	[VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM] = { 4, 2, 1, 0 },
+	[VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM] = { 3, 2, 1, 0 },
 	[VIRTIO_GPU_FORMAT_A8R8G8B8_UNORM] = { 0, 1, 2, 3 },
-	[VIRTIO_GPU_FORMAT_X8R8G8B8_UNORM] = { 4, 1, 2, 3 },
+	[VIRTIO_GPU_FORMAT_X8R8G8B8_UNORM] = { 0, 1, 2, 3 },
 	[VIRTIO_GPU_FORMAT_R8G8B8A8_UNORM] = { 3, 0, 1, 2 },
-	[VIRTIO_GPU_FORMAT_X8B8G8R8_UNORM] = { 4, 3, 2, 1 },
+	[VIRTIO_GPU_FORMAT_X8B8G8R8_UNORM] = { 0, 3, 2, 1 },
 	[VIRTIO_GPU_FORMAT_A8B8G8R8_UNORM] = { 0, 3, 2, 1 },
-	[VIRTIO_GPU_FORMAT_R8G8B8X8_UNORM] = { 4, 0, 1, 2 },
+	[VIRTIO_GPU_FORMAT_R8G8B8X8_UNORM] = { 3, 0, 1, 2 },
 };
 
 /* What is smaller is at the top left of 64 x 64, the rest of which is not seen. */
@@ -32,9 +35,8 @@ static void draw(struct vhu_gpu_cursor *cursor, struct vhu_gpu_surface *surface)
 		const char *line = surface->pixels + (size_t)surface->stride_bytes * y;
 
 		for (uint32_t x = 0; x < surface->width; x++) {
-			uint8_t p[5] = { 0, 0, 0, 0, 0xff };
+			const uint8_t *p = (const uint8_t *)line + 4 * (size_t)x;
 
-			memcpy(p, line + 4 * (size_t)x, 4);
 			cursor->pixels[SIDE * y + x] =
 				(uint32_t)p[bytes_of[surface->format].a] << 24 |
 				(uint32_t)p[bytes_of[surface->format].r] << 16 |
