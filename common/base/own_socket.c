@@ -61,8 +61,9 @@ void vhu_own_socket_close(struct vhu_own_socket *own)
 	struct stat st;
 
 	/* The open socket keeps its inode, so the number cannot be another file's by now. */
-	if (own->fd >= 0 && lstat(own->path, &st) == 0 && st.st_dev == own->dev &&
+	if (own->path && lstat(own->path, &st) == 0 && st.st_dev == own->dev &&
 	    st.st_ino == own->ino)
 		unlink(own->path);
+	own->path = NULL;
 	close_fd(&own->fd);
 }

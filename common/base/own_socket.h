@@ -11,7 +11,7 @@
 
 struct vhu_own_socket {
 	int fd;		  /* owned, not blocking; -1: none */
-	const char *path; /* borrowed */
+	const char *path; /* borrowed; NULL: none */
 	dev_t dev;
 	ino_t ino;
 };
@@ -21,7 +21,7 @@ struct vhu_own_socket {
  * the file is no socket; -ENAMETOOLONG, -EACCES and the like.
  */
 int vhu_own_socket_listen(const char *path, int backlog, struct vhu_own_socket *ret_socket);
-/* Closes it, and removes the file if it is still the one we made. Nothing to do for fd -1. */
+/* Closes it, and removes the file, if there is one and it is still the one we made. */
 void vhu_own_socket_close(struct vhu_own_socket *own);
 
 #endif

@@ -171,7 +171,7 @@ static void on_told(struct vhu_call *call)
 	struct vhu_gpu_display *display = container_of(call, struct vhu_gpu_display, told);
 	struct vhu_gpu_display_call *asks;
 	struct vhu_gpu_shots_call *shoot_calls;
-	bool socket_is_new, suspended, cursors, shoot;
+	bool socket_is_new, suspended, cursors, shoot, start;
 	int fd;
 
 	/* Told after the thread's last turn. */
@@ -190,8 +190,12 @@ static void on_told(struct vhu_call *call)
 	shoot = display->shoot;
 	display->shoot = false;
 	shoot_calls = steal_ptr(&display->shoot_calls);
+	start = display->start;
+	display->start = false;
 	pthread_mutex_unlock(&display->mutex);
 
+	if (start && display->vnc)
+		vhu_gpu_vnc_start(display->vnc);
 	/* Nothing goes to the last socket any more, or to a new one while suspended. */
 	if (suspended)
 		vhu_gpu_socket_suspend(display->socket, true);
@@ -337,7 +341,13 @@ static int open_parts(struct vhu_gpu_display *display)
 	if (r < 0)
 		return r;
 	display->viewers[display->n_viewers++] = display->socket;
-	return 0;
+	if (!display->options->vnc)
+		return 0;
+	r = vhu_gpu_vnc_new(display->options, display->loop, display->pictures, &display->sink,
+			    &display->stats, &display->vnc);
+	if (r == 0)
+		display->viewers[display->n_viewers++] = display->vnc;
+	return r;
 }
 
 static void free_display(struct vhu_gpu_display *display)

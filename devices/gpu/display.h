@@ -44,6 +44,8 @@ struct vhu_gpu_display_ops {
 int vhu_gpu_display_new(const struct vhu_gpu_options *options, struct vhu_loop *loop,
 			const struct vhu_gpu_display_ops *ops, void *data,
 			struct vhu_gpu_display **ret_display);
+/* Main. All devices of the process are made: who looks by VNC may come. */
+void vhu_gpu_display_start(struct vhu_gpu_display *display);
 /* After the worker's loop has been destroyed. Joins the thread. NULL is fine. */
 void vhu_gpu_display_destroy(struct vhu_gpu_display *display);
 

@@ -107,6 +107,14 @@ void vhu_gpu_display_suspend(struct vhu_gpu_display *display, bool suspended)
 	pthread_mutex_unlock(&display->mutex);
 }
 
+void vhu_gpu_display_start(struct vhu_gpu_display *display)
+{
+	pthread_mutex_lock(&display->mutex);
+	display->start = true;
+	wake(display);
+	pthread_mutex_unlock(&display->mutex);
+}
+
 void vhu_gpu_display_screenshot(struct vhu_gpu_display *display, struct vhu_gpu_shots_call *call)
 {
 	pthread_mutex_lock(&display->mutex);

@@ -42,6 +42,7 @@ struct vhu_gpu_display {
 	bool suspended;
 	bool shoot;
 	struct vhu_gpu_shots_call *shoot_calls; /* who wants to know of that */
+	bool start;
 	struct vhu_gpu_display_call *asks;
 	/* To the worker, whose loop may have gone: an eventfd stays. */
 	int answers_fd;
@@ -57,6 +58,7 @@ struct vhu_gpu_display {
 	bool timing; /* too early for another look */
 	struct vhu_gpu_output_sink sink;
 	struct vhu_gpu_viewer *socket;
+	struct vhu_gpu_viewer *vnc; /* NULL: none */
 	struct vhu_gpu_viewer *viewers[2];
 	unsigned n_viewers;
 	struct vhu_gpu_display_call *asking;

@@ -204,6 +204,11 @@ static const struct vhu_gpu_display_ops display_ops = {
 	.modes_changed = modes_changed,
 };
 
+void vhu_gpu_started(struct vhu_device *device)
+{
+	vhu_gpu_display_start(gpu_of(device)->display);
+}
+
 void vhu_gpu_screenshot(struct vhu_device *device, struct vhu_gpu_shots_call *call)
 {
 	vhu_gpu_display_screenshot(gpu_of(device)->display, call);

@@ -46,6 +46,8 @@ int vhu_gpu_options_check(const struct vhu_gpu_options *options);
 /* options is borrowed for life. Says itself what is wrong. */
 int vhu_gpu_new(const struct vhu_gpu_options *options, struct vhu_device **ret_device);
 
+/* Main. All devices of the process are made. */
+void vhu_gpu_started(struct vhu_device *device);
 /* A screenshot that has been written. */
 struct vhu_gpu_shot {
 	unsigned scanout;

@@ -64,13 +64,15 @@ struct vhu_gpu_viewer {
 };
 
 /*
- * The VNC server of options->vnc: listens at once, and says what is wrong. loop is the display's,
- * pictures its VHU_GPU_OUTPUTS_MAX; both borrowed for life. In a build without libvncserver:
+ * The VNC server of options->vnc: makes its sockets, and says what is wrong. loop is the display's,
+ * pictures its VHU_GPU_OUTPUTS_MAX; borrows all for life. In a build without libvncserver:
  * -EOPNOTSUPP.
  */
 int vhu_gpu_vnc_new(const struct vhu_gpu_options *options, struct vhu_loop *loop,
 		    const struct vhu_gpu_picture *pictures, struct vhu_gpu_output_sink *sink,
-		    struct vhu_gpu_viewer **ret_viewer);
+		    struct vhu_gpu_display_stats *stats, struct vhu_gpu_viewer **ret_viewer);
+/* All devices of the process are made: viewers may come (see vnc_client.h). */
+void vhu_gpu_vnc_start(struct vhu_gpu_viewer *viewer);
 
 /*
  * The front-end's sockets, one after the other; none yet. blank: nothing is shown there, but modes

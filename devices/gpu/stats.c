@@ -23,6 +23,7 @@ static const struct named shown[] = {
 	COUNTER(frames),	 COUNTER(superseded),	 COUNTER(looks),
 	COUNTER(tiles_compared), COUNTER(tiles_changed), COUNTER(sockets),
 	COUNTER(updates),	 COUNTER(update_bytes),	 COUNTER(cursors),
+	COUNTER(vnc_clients),
 #undef COUNTER
 };
 

@@ -25,6 +25,7 @@ struct vhu_gpu_display_stats {
 	struct vhu_counter looks; /* at a scanout */
 	struct vhu_counter tiles_compared, tiles_changed;
 	struct vhu_counter sockets; /* that the front-end gave */
+	struct vhu_counter vnc_clients; /* that there are now */
 	struct vhu_counter updates, update_bytes, cursors; /* sent to the front-end */
 };
 
