@@ -37,7 +37,9 @@
 #define PENALTY_STEP_NS (50 * NS_PER_MS)
 /* What ends a wait of libvncserver for a Unix socket: a shutdown does not end select(). */
 #define INTERRUPT SIGRTMIN
-#define INTERRUPT_NS (5 * NS_PER_MS)
+#define INTERRUPT_NS NS_PER_MS
+/* Of ExtendedDesktopSize: "Request forwarded". libvncserver leaks some bytes at each success. */
+#define SIZE_PASSED_ON 4
 
 struct vhu_gpu_vnc_client {
 	const struct vhu_gpu_vnc_config *config;
@@ -45,7 +47,7 @@ struct vhu_gpu_vnc_client {
 	pthread_t thread;
 	bool has_thread;
 	int wake_fd; /* eventfd: something is new for the thread */
-	atomic_bool ending;
+	atomic_bool ending, ended;
 	atomic_bool awaited; /* who failed to take it wants to hear when it is idle */
 
 	pthread_mutex_t mutex;
@@ -103,7 +105,7 @@ static void on_pointer(int buttons, int x, int y, rfbClientPtr rfb)
 	});
 }
 
-/* The peer hears of it when the guest has taken that size. */
+/* Passed on to the guest, which may take that size. */
 static int on_size(int width, int height, int n_screens, struct rfbExtDesktopScreen *screens,
 		   rfbClientPtr rfb)
 {
@@ -120,7 +122,7 @@ static int on_size(int width, int height, int n_screens, struct rfbExtDesktopScr
 		.width = (uint32_t)width,
 		.height = (uint32_t)height,
 	});
-	return rfbExtDesktopSize_Success;
+	return SIZE_PASSED_ON;
 }
 
 static void do_penance(struct vhu_gpu_vnc_client *client)
@@ -218,6 +220,7 @@ static void *client_thread(void *data)
 	}
 	/* Here, for what the encoders keep. */
 	rfbScreenCleanup(steal_ptr(&client->screen));
+	client->ended = true;
 	return NULL;
 }
 
@@ -290,16 +293,14 @@ int vhu_gpu_vnc_client_new(const struct vhu_gpu_vnc_config *config, unsigned num
 /* An interruption that comes just before the wait is none. */
 static void join(struct vhu_gpu_vnc_client *client)
 {
-	struct timespec next;
+	const struct timespec step = { .tv_nsec = INTERRUPT_NS };
 
-	do {
-		eventfd_write(client->wake_fd, 1);
+	eventfd_write(client->wake_fd, 1);
+	while (!client->ended) {
 		pthread_kill(client->thread, INTERRUPT);
-		clock_gettime(CLOCK_MONOTONIC, &next);
-		next.tv_nsec += INTERRUPT_NS;
-		next.tv_sec += next.tv_nsec / (long)NS_PER_SEC;
-		next.tv_nsec %= (long)NS_PER_SEC;
-	} while (pthread_clockjoin_np(client->thread, NULL, CLOCK_MONOTONIC, &next) == ETIMEDOUT);
+		nanosleep(&step, NULL);
+	}
+	pthread_join(client->thread, NULL);
 }
 
 void vhu_gpu_vnc_client_free(struct vhu_gpu_vnc_client *client)

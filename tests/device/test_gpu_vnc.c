@@ -283,6 +283,16 @@ static struct virtio_gpu_rect mode_of(struct screen *screen)
 	return info->pmodes[0].r;
 }
 
+static bool status_is(const struct viewer *viewer, void *data)
+{
+	return viewer->resize_status == *(const int *)data;
+}
+
+static void expect_status(struct viewer *viewer, int status)
+{
+	viewer_expect(viewer, status_is, &status);
+}
+
 static void sizes(void **state)
 {
 	struct screen *screen = *state;
@@ -293,6 +303,7 @@ static void sizes(void **state)
 	assert_true(viewer_open(&viewer, in_folder(screen, "vnc"), NULL));
 	expect_seen(&viewer, 1, WIDTH, HEIGHT);
 	viewer_resize(&viewer, 1111, 777);
+	expect_status(&viewer, 4);
 	while (le32toh(mode_of(screen).width) != 1111)
 		usleep(1000);
 	assert_int_equal(le32toh(mode_of(screen).height), 777);
@@ -301,8 +312,7 @@ static void sizes(void **state)
 	expect_seen(&viewer, 2, 1111, 777);
 	/* One that cannot be. */
 	viewer_resize(&viewer, 20000, 10);
-	while (viewer.resize_status != 3)
-		viewer_look(&viewer, 100);
+	expect_status(&viewer, 3);
 	assert_int_equal(le32toh(mode_of(screen).width), 1111);
 	viewer_close(&viewer);
 }
@@ -316,8 +326,7 @@ static void sizes_that_are_fixed(void **state)
 	begin(screen, args);
 	assert_true(viewer_open(&viewer, in_folder(screen, "vnc"), NULL));
 	viewer_resize(&viewer, 1024, 768);
-	while (viewer.resize_status != 1)
-		viewer_look(&viewer, 100);
+	expect_status(&viewer, 1);
 	assert_int_equal(le32toh(mode_of(screen).width), 640);
 	viewer_close(&viewer);
 }
