@@ -151,7 +151,7 @@ static int bind_socket(int fd, const char *path)
 				   : complain(-errno, "cannot make socket", path);
 }
 
-static int open_at(const char *path, mode_t mode, struct vhu_listener *ret_listener)
+int vhu_listener_open(const char *path, struct vhu_listener *ret_listener)
 {
 	struct vhu_listener listener = { .fd = -1 };
 	cleanup_fd int folder_fd = -1;
@@ -165,11 +165,7 @@ static int open_at(const char *path, mode_t mode, struct vhu_listener *ret_liste
 	if (folder_fd < 0)
 		return folder_fd;
 	listener.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	/* The file is made with the mode that the socket has (Linux, unix_bind()). */
-	if (listener.fd < 0 || fchmod(listener.fd, mode) < 0)
-		r = -errno;
-	else
-		r = copy ? bind_socket(listener.fd, path) : -ENOMEM;
+	r = listener.fd < 0 ? -errno : copy ? bind_socket(listener.fd, path) : -ENOMEM;
 	if (r < 0) {
 		close_fd(&listener.fd);
 		return r;
@@ -186,16 +182,6 @@ static int open_at(const char *path, mode_t mode, struct vhu_listener *ret_liste
 	copy = NULL;
 	*ret_listener = listener;
 	return 0;
-}
-
-int vhu_listener_open(const char *path, struct vhu_listener *ret_listener)
-{
-	return open_at(path, 0777, ret_listener);
-}
-
-int vhu_listener_open_private(const char *path, struct vhu_listener *ret_listener)
-{
-	return open_at(path, 0600, ret_listener);
 }
 
 void vhu_listener_close(struct vhu_listener *listener)

@@ -25,8 +25,6 @@ struct vhu_listener {
 int vhu_listener_check(const char *path);
 /* Listens at path; a stale socket file there is replaced. */
 int vhu_listener_open(const char *path, struct vhu_listener *ret_listener);
-/* The same for our own user alone, whatever the umask. */
-int vhu_listener_open_private(const char *path, struct vhu_listener *ret_listener);
 /* Closes it, and removes the file if it is still the one we made. */
 void vhu_listener_close(struct vhu_listener *listener);
 

@@ -17,6 +17,8 @@
 . "$(dirname "$0")/../qemu/lib.sh"
 . "$here/gpu.sh"
 
+# On two cores, one of which a guest keeps busy, the other is the card's.
+guest_cpus=1
 rounds=${1:-3}
 flips=${2:-2000}
 size=1280x800
