@@ -56,6 +56,20 @@ int vhu_own_socket_listen(const char *path, int backlog, struct vhu_own_socket *
 	return 0;
 }
 
+const char *vhu_own_socket_explain(int error)
+{
+	switch (error) {
+	case -EADDRINUSE:
+		return "a program listens there";
+	case -EEXIST:
+		return "it exists and is no socket";
+	case -ENAMETOOLONG:
+		return "a socket's path has at most 107 bytes";
+	default:
+		return strerror(-error);
+	}
+}
+
 void vhu_own_socket_close(struct vhu_own_socket *own)
 {
 	struct stat st;

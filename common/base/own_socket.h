@@ -21,6 +21,8 @@ struct vhu_own_socket {
  * the file is no socket; -ENAMETOOLONG, -EACCES and the like.
  */
 int vhu_own_socket_listen(const char *path, int backlog, struct vhu_own_socket *ret_socket);
+/* Why that failed, for people. */
+const char *vhu_own_socket_explain(int error);
 /* Closes it, and removes the file, if there is one and it is still the one we made. */
 void vhu_own_socket_close(struct vhu_own_socket *own);
 

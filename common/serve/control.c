@@ -14,7 +14,7 @@
 #include "common/base/json.h"
 #include "common/base/log.h"
 #include "common/base/num.h"
-#include "common/serve/listener.h"
+#include "common/base/own_socket.h"
 
 #define ERROR_BYTES 1024
 #define RETRY_NS (100 * NS_PER_MS)
@@ -45,7 +45,7 @@ struct vhu_control_request {
 
 struct vhu_control {
 	struct vhu_loop *loop;
-	struct vhu_listener listener;
+	struct vhu_own_socket socket;
 	struct vhu_source *source, *retry;
 	struct vhu_control_table tables[VHU_CONTROL_TABLES_MAX];
 	size_t n_tables;
@@ -316,7 +316,7 @@ static void turn_away(int fd)
 static void on_connection(void *data, uint32_t events)
 {
 	struct vhu_control *control = data;
-	int fd = accept4(control->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = accept4(control->socket.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)events;
 	if (fd >= 0 && control->n_clients < VHU_CONTROL_CLIENTS_MAX) {
@@ -367,6 +367,18 @@ static const struct vhu_control_command help_command[] = {
 	{ "help", NULL, "all commands", help },
 };
 
+static int open_socket(struct vhu_control *control, const char *path)
+{
+	int r = vhu_own_socket_listen(path, VHU_CONTROL_CLIENTS_MAX, &control->socket);
+
+	if (r < 0)
+		vhu_error("--control %s: cannot listen there: %s", path, vhu_own_socket_explain(r));
+	else
+		r = vhu_loop_add_fd(control->loop, control->socket.fd, EPOLLIN, on_connection,
+				    control, &control->source);
+	return r;
+}
+
 int vhu_control_new(struct vhu_loop *loop, const char *path, const struct vhu_control_table *tables,
 		    size_t n_tables, struct vhu_control **ret_control)
 {
@@ -377,7 +389,7 @@ int vhu_control_new(struct vhu_loop *loop, const char *path, const struct vhu_co
 		return -ENOMEM;
 	assert(n_tables < VHU_CONTROL_TABLES_MAX);
 	control->loop = loop;
-	control->listener.fd = -1;
+	control->socket.fd = -1;
 	TAILQ_INIT(&control->clients);
 	control->tables[control->n_tables++] =
 		(struct vhu_control_table){ help_command, 1, control };
@@ -385,10 +397,7 @@ int vhu_control_new(struct vhu_loop *loop, const char *path, const struct vhu_co
 		control->tables[control->n_tables++] = *tables++;
 	r = vhu_loop_add_timer(loop, on_retry, control, &control->retry);
 	if (r == 0)
-		r = vhu_listener_open_private(path, &control->listener);
-	if (r == 0)
-		r = vhu_loop_add_fd(loop, control->listener.fd, EPOLLIN, on_connection, control,
-				    &control->source);
+		r = open_socket(control, path);
 	if (r < 0) {
 		vhu_control_free(control);
 		return r;
@@ -407,6 +416,6 @@ void vhu_control_free(struct vhu_control *control)
 		drop(client);
 	vhu_source_remove(control->source);
 	vhu_source_remove(control->retry);
-	vhu_listener_close(&control->listener);
+	vhu_own_socket_close(&control->socket);
 	free(control);
 }

@@ -371,13 +371,10 @@ static int open_place(struct vnc *vnc, const struct vhu_gpu_options *options)
 		return -ENOMEM;
 	r = at_path ? vhu_own_socket_listen(place->path, CLIENTS_MAX, &place->socket) :
 		      listen_at_port(place, port);
-	if (r == -EADDRINUSE)
-		vhu_error("--vnc %s: of output %u: a program listens there already", options->vnc,
-			  i);
-	else if (r < 0)
+	if (r < 0)
 		vhu_error("--vnc %s: of output %u: cannot listen there: %s", options->vnc, i,
-			  strerror(-r));
-	if (r == 0)
+			  vhu_own_socket_explain(r));
+	else
 		r = vhu_loop_add_fd(vnc->loop, place->socket.fd, 0, on_client, place,
 				    &place->source);
 	return r;

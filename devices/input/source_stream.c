@@ -71,7 +71,8 @@ static int stream_open(const struct vhu_input_options *options, struct vhu_input
 	/* Only who may type as we do. */
 	r = vhu_own_socket_listen(options->stream, CLIENTS_MAX, &stream->socket);
 	if (r < 0) {
-		vhu_error("%s: cannot listen there: %s", options->stream, strerror(-r));
+		vhu_error("%s: cannot listen there: %s", options->stream,
+			  vhu_own_socket_explain(r));
 		free(stream);
 		return r;
 	}
