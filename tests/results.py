@@ -35,6 +35,17 @@ def skip_reasons(test, outcome):
     return reasons
 
 
+# What is looked for first: who reads a log may not get all of it.
+def digest_of(test):
+    lines = output_of(test).rstrip().split('\n')
+    wrong = [line for line in lines if line.startswith('not ok')]
+    return '\n'.join(wrong[:5] + ['...'] + lines[-8:])
+
+
+def quoted(text):
+    return re.sub('^', '  | ', text.rstrip(), flags=re.MULTILINE)
+
+
 def show(test, outcome):
     name = test['name'].split(' / ')[-1]
     checks = len(re.findall(r'^(?:not )?ok ', test.get('stdout') or '', re.MULTILINE))
@@ -43,7 +54,7 @@ def show(test, outcome):
         print(f'             skipped: {reason}')
     if outcome == 'FAILED':
         print(f"  {test['result']}: {' '.join(test['command'])}")
-        print(re.sub('^', '  | ', output_of(test).rstrip(), flags=re.MULTILINE))
+        print(quoted(digest_of(test)), quoted(output_of(test)), sep='\n  |\n')
 
 
 def main():
