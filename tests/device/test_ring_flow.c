@@ -135,17 +135,22 @@ static void calls_come_when_the_index_is_reached(void **state)
 	}
 }
 
-/* Requests in a row are not kicked one by one, and idle rings ask for a kick. */
+/*
+ * Idle rings ask for a kick. But for some: the last one may wake a worker that has found its request
+ * before, and looks at the ring by itself then.
+ */
 static void kicks_are_asked_for(struct scene *scene)
 {
 	struct vhu_driver *driver = &scene->driver;
+	int n_kicks = 0;
 
 	for (unsigned round = 0; round < 20; round++) {
 		wait_idle(driver);
 		assert_true(scene_add(scene, driver, 0) >= 0);
-		assert_int_equal(vhu_driver_kick(driver), 1);
+		n_kicks += vhu_driver_kick(driver);
 		scene_collect(scene, driver, 1);
 	}
+	assert_in_range(n_kicks, 10, 20);
 }
 
 static void kicks_are_asked_for_by_index(void **state)
