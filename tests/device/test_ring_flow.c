@@ -136,8 +136,8 @@ static void calls_come_when_the_index_is_reached(void **state)
 }
 
 /*
- * Idle rings ask for a kick. But for some: the last one may wake a worker that has found its request
- * before, and looks at the ring by itself then.
+ * Idle rings ask for a kick. But for some: the last one may wake a worker that has found its
+ * request before, and looks at the ring by itself then.
  */
 static void kicks_are_asked_for(struct scene *scene)
 {
