@@ -341,12 +341,24 @@ static int open_parts(struct vhu_gpu_display *display)
 	if (r < 0)
 		return r;
 	display->viewers[display->n_viewers++] = display->socket;
-	if (!display->options->vnc)
-		return 0;
-	r = vhu_gpu_vnc_new(display->options, display->loop, display->pictures, &display->sink,
-			    &display->stats, &display->vnc);
+	return 0;
+}
+
+/* Says itself what is wrong. */
+static int open_vnc(struct vhu_gpu_display *display)
+{
+	int r = vhu_gpu_vnc_new(display->options, display->loop, display->pictures, &display->sink,
+				&display->stats, &display->vnc);
+
 	if (r == 0)
 		display->viewers[display->n_viewers++] = display->vnc;
+	return r;
+}
+
+static int say(int r)
+{
+	if (r < 0)
+		vhu_error("display: %s", strerror(-r));
 	return r;
 }
 
@@ -392,11 +404,12 @@ int vhu_gpu_display_new(const struct vhu_gpu_options *options, struct vhu_loop *
 	for (unsigned i = 0; i < VHU_GPU_OUTPUTS_MAX; i++)
 		display->pictures[i].scanout = i;
 	pthread_mutex_init(&display->mutex, NULL);
-	r = open_parts(display);
+	r = say(open_parts(display));
+	if (r == 0 && options->vnc)
+		r = open_vnc(display);
 	if (r == 0)
-		r = run(display, loop);
+		r = say(run(display, loop));
 	if (r < 0) {
-		vhu_error("display: %s", strerror(-r));
 		free_display(display);
 		return r;
 	}

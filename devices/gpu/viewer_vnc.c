@@ -26,6 +26,7 @@
 
 #define CLIENTS_MAX 16
 #define RETRY_NS NS_PER_SEC
+#define DOOR_NS NS_PER_SEC
 
 /* Where an output is to be seen. */
 struct place {
@@ -56,7 +57,7 @@ struct vnc {
 	struct vhu_gpu_display_stats *stats;
 	struct vhu_gpu_vnc_config config;
 	int events_fd; /* the reading end of config.events_fd */
-	struct vhu_source *events, *retry;
+	struct vhu_source *events, *retry, *door;
 	struct vhu_gpu_remote_input *input; /* NULL: nobody hears keys and pointer */
 	struct place places[VHU_GPU_OUTPUTS_MAX];
 	unsigned n_places;
@@ -254,6 +255,18 @@ static int seat_client(struct place *place, struct seat *seat, int fd)
 	return 0;
 }
 
+static void on_door(void *data, uint32_t events)
+{
+	struct vnc *vnc = data;
+	bool any = false;
+
+	(void)events;
+	for (unsigned i = 0; i < CLIENTS_MAX; i++)
+		any |= vnc->seats[i].used && vhu_gpu_vnc_client_hurry(vnc->seats[i].client);
+	if (any)
+		vhu_source_set_timer(vnc->door, DOOR_NS);
+}
+
 static void refuse(struct place *place, const char *why)
 {
 	vhu_log_limited(&place->vnc->log_limit, VHU_LOG_WARNING,
@@ -300,6 +313,7 @@ static void on_client(void *data, uint32_t events)
 		return;
 	}
 	vhu_info("VNC: a viewer of %s has come", place->title);
+	vhu_source_set_timer(vnc->door, DOOR_NS);
 	set_used(vnc, seat, true);
 }
 
@@ -380,30 +394,51 @@ static int open_place(struct vnc *vnc, const struct vhu_gpu_options *options)
 	return r;
 }
 
-static int open_parts(struct vnc *vnc, const struct vhu_gpu_options *options)
+static int open_parts(struct vnc *vnc)
 {
 	int pipe_fds[2];
-	int r = 0;
+	int r;
 
-	if (options->vnc_password_file)
-		r = read_password(options->vnc_password_file, vnc->config.password);
-	if (r < 0)
-		return r;
 	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
 		return -errno;
 	vnc->events_fd = pipe_fds[0];
 	vnc->config.events_fd = pipe_fds[1];
-	vnc->config.may_resize = options->n_outputs == 0;
 	r = vhu_fd_set_nonblock(vnc->events_fd, true);
 	if (r == 0)
 		r = vhu_loop_add_fd(vnc->loop, vnc->events_fd, EPOLLIN, on_events, vnc,
 				    &vnc->events);
 	if (r == 0)
 		r = vhu_loop_add_timer(vnc->loop, on_retry, vnc, &vnc->retry);
+	if (r == 0)
+		r = vhu_loop_add_timer(vnc->loop, on_door, vnc, &vnc->door);
 	for (unsigned i = 0; r == 0 && i < CLIENTS_MAX; i++)
 		r = vhu_gpu_vnc_client_new(&vnc->config, i, &vnc->seats[i].client);
+	return r;
+}
+
+static int open_input(struct vnc *vnc, const char *path)
+{
+	int r = vhu_gpu_remote_input_new(path, vnc->loop, &vnc->input);
+
+	if (r < 0)
+		vhu_error("--vnc-input %s: %s", path, vhu_own_socket_explain(r));
+	return r;
+}
+
+static int open_all(struct vnc *vnc, const struct vhu_gpu_options *options)
+{
+	int r = 0;
+
+	vnc->config.may_resize = options->n_outputs == 0;
+	if (options->vnc_password_file)
+		r = read_password(options->vnc_password_file, vnc->config.password);
+	if (r < 0)
+		return r;
+	r = open_parts(vnc);
+	if (r < 0)
+		vhu_error("--vnc %s: %s", options->vnc, strerror(-r));
 	if (r == 0 && options->vnc_input)
-		r = vhu_gpu_remote_input_new(options->vnc_input, vnc->loop, &vnc->input);
+		r = open_input(vnc, options->vnc_input);
 	for (unsigned i = 0; r == 0 && i < max_u64(options->n_outputs, 1); i++)
 		r = open_place(vnc, options);
 	return r;
@@ -425,6 +460,7 @@ static void free_vnc(struct vhu_gpu_viewer *viewer)
 		free(vnc->places[i].path);
 	}
 	vhu_source_remove(vnc->retry);
+	vhu_source_remove(vnc->door);
 	vhu_gpu_remote_input_free(vnc->input);
 	free(vnc);
 }
@@ -453,7 +489,7 @@ int vhu_gpu_vnc_new(const struct vhu_gpu_options *options, struct vhu_loop *loop
 	vnc->pictures = pictures;
 	vnc->stats = stats;
 	vnc->events_fd = vnc->config.events_fd = -1;
-	r = open_parts(vnc, options);
+	r = open_all(vnc, options);
 	if (r < 0) {
 		free_vnc(&vnc->viewer);
 		return r;

@@ -30,6 +30,11 @@
 /* Until the guest shows something. */
 #define BLANK_WIDTH 640
 #define BLANK_HEIGHT 480
+/*
+ * How long libvncserver may look for a WebSocket: 100 ms, but it spins for ever over less than four
+ * bytes.
+ */
+#define ADMISSION_NS NS_PER_SEC
 /* For the greeting and the password. */
 #define GREETING_NS (10 * NS_PER_SEC)
 /* After a wrong password. */
@@ -49,6 +54,7 @@ struct vhu_gpu_vnc_client {
 	int wake_fd; /* eventfd: something is new for the thread */
 	atomic_bool ending, ended;
 	atomic_bool awaited; /* who failed to take it wants to hear when it is idle */
+	_Atomic uint64_t admitted_ns; /* since when it is being let in; 0: it is not */
 
 	pthread_mutex_t mutex;
 	int new_fd;    /* whom the thread has not seen yet; -1 */
@@ -156,7 +162,9 @@ static void greet(struct vhu_gpu_vnc_client *client)
 {
 	client->greeting_end_ns = vhu_now_ns() + GREETING_NS;
 	/* Takes the fd, and says itself why it failed. */
+	client->admitted_ns = vhu_now_ns();
 	rfbNewClient(client->screen, steal_fd(&client->new_fd));
+	client->admitted_ns = 0;
 }
 
 static bool is_late(const struct vhu_gpu_vnc_client *client)
@@ -204,6 +212,7 @@ static void *client_thread(void *data)
 	sigemptyset(&interrupt);
 	sigaddset(&interrupt, INTERRUPT);
 	pthread_sigmask(SIG_UNBLOCK, &interrupt, NULL);
+	pthread_setname_np(pthread_self(), "vhu-gpu-vnc");
 
 	while (!client->ending) {
 		int socket_fd;
@@ -290,6 +299,25 @@ int vhu_gpu_vnc_client_new(const struct vhu_gpu_vnc_config *config, unsigned num
 	return 0;
 }
 
+/* Whatever it asks of its peer fails, and there is nothing to be read. */
+static void turn_out(struct vhu_gpu_vnc_client *client)
+{
+	char bytes[64];
+
+	shutdown(client->socket_fd, SHUT_RDWR);
+	while (recv(client->socket_fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+}
+
+bool vhu_gpu_vnc_client_hurry(struct vhu_gpu_vnc_client *client)
+{
+	uint64_t since_ns = client->admitted_ns;
+
+	if (since_ns && vhu_now_ns() - since_ns >= ADMISSION_NS)
+		turn_out(client);
+	return since_ns;
+}
+
 /* An interruption that comes just before the wait is none. */
 static void join(struct vhu_gpu_vnc_client *client)
 {
@@ -297,6 +325,8 @@ static void join(struct vhu_gpu_vnc_client *client)
 
 	eventfd_write(client->wake_fd, 1);
 	while (!client->ended) {
+		if (client->socket_fd >= 0)
+			turn_out(client);
 		pthread_kill(client->thread, INTERRUPT);
 		nanosleep(&step, NULL);
 	}
@@ -308,9 +338,6 @@ void vhu_gpu_vnc_client_free(struct vhu_gpu_vnc_client *client)
 	if (!client)
 		return;
 	client->ending = true;
-	/* Whatever it asks of its peer fails. */
-	if (client->socket_fd >= 0)
-		shutdown(client->socket_fd, SHUT_RDWR);
 	if (client->has_thread)
 		join(client);
 	if (client->screen)

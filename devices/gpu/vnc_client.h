@@ -55,6 +55,11 @@ void vhu_gpu_vnc_client_free(struct vhu_gpu_vnc_client *client);
  * below FD_SETSIZE; title is borrowed.
  */
 int vhu_gpu_vnc_client_start(struct vhu_gpu_vnc_client *client, int fd, const char *title);
+/*
+ * True: it is still being let in. Who takes too long is thrown out; to be called once a second
+ * until then.
+ */
+bool vhu_gpu_vnc_client_hurry(struct vhu_gpu_vnc_client *client);
 /* After VHU_GPU_VNC_GONE: the place is free. */
 void vhu_gpu_vnc_client_end(struct vhu_gpu_vnc_client *client);
 

@@ -2,6 +2,7 @@
 
 /* vhu-gpu seen by VNC: every pixel, whoever looks, and nobody is waited for. */
 
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -271,6 +272,48 @@ static void passwords(void **state)
 	viewer_close(&viewer);
 }
 
+/* One line each: what, which value, why. */
+static void that_cannot_be(void **state)
+{
+	static const struct {
+		const char *args[8];
+		int status;
+		const char *says;
+	} rows[] = {
+		{ { "--vnc", "unix:DIR/vnc", "--vnc-password-file", "DIR/none" }, 1,
+		  "/none: No such file or directory\n" },
+		{ { "--vnc", "unix:DIR/vnc", "--vnc-password-file", "DIR/empty" }, 1,
+		  "/empty: its first line is empty\n" },
+		{ { "--vnc", "unix:DIR/vnc", "--vnc-password-file", "DIR" }, 1,
+		  ": Is a directory\n" },
+		{ { "--vnc", "unix:DIR/empty" }, 1,
+		  "/empty: of output 0: cannot listen there: it exists and is no socket\n" },
+		{ { "--vnc", "unix:DIR/none/vnc" }, 1,
+		  "/none/vnc: of output 0: cannot listen there: No such file or directory\n" },
+		{ { "--vnc", "unix:DIR/vnc", "--output", "64x64", "--output", "64x64" }, 1,
+		  "/vnc: of output 1: cannot listen there: it exists and is no socket\n" },
+		{ { "--vnc", "127.0.0.1:5999" }, 2, "give --vnc-password-file" },
+	};
+	struct screen *screen = *state;
+	struct stat st;
+
+	write_file(in_folder(screen, "empty"), "\n");
+	write_file(in_folder(screen, "vnc.1"), "");
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		cleanup_free char *said = NULL;
+		size_t n_lines = 0;
+
+		screen_start(screen, rows[i].args);
+		assert_int_equal(program_wait(&screen->program, WAIT_MS), rows[i].status);
+		said = program_said(&screen->program);
+		assert_non_null(strstr(said, rows[i].says));
+		for (const char *at = said; (at = strchr(at, '\n')); at++)
+			n_lines++;
+		assert_int_equal(n_lines, i + 1);
+		assert_int_equal(stat(in_folder(screen, "vnc"), &st), -1);
+	}
+}
+
 /* --- sizes ----------------------------------------------------------------------------------- */
 
 static struct virtio_gpu_rect mode_of(struct screen *screen)
@@ -440,7 +483,38 @@ static void noise(void **state)
 	viewer_close(&viewer);
 	for (unsigned i = 0; i < 100; i++)
 		close(viewer_dial(in_folder(screen, "vnc")));
-	assert_int_equal(settled_fds(screen), n_fds);
+	program_wait_fds(&screen->program, n_fds);
+}
+
+/* Within the 100 ms in which libvncserver looks for a WebSocket. */
+static int say_one_byte(const struct screen *screen)
+{
+	int fd = viewer_dial(in_folder(screen, "vnc"));
+
+	sleep_ms(20);
+	assert_int_equal(send(fd, "R", 1, MSG_NOSIGNAL), 1);
+	return fd;
+}
+
+/* It would look for the rest for ever, and as fast as it can. */
+static void hello_in_part(void **state)
+{
+	struct screen *screen = *state;
+	struct pollfd fds = { .events = POLLIN };
+	char bytes[64];
+	ssize_t n;
+
+	begin(screen, plain);
+	fds.fd = say_one_byte(screen);
+	do {
+		assert_int_equal(poll(&fds, 1, WAIT_MS), 1);
+		n = recv(fds.fd, bytes, sizeof(bytes), 0);
+	} while (n > 0);
+	close(fds.fd);
+	/* And one is there at the end. */
+	fds.fd = say_one_byte(screen);
+	assert_int_equal(program_end(&screen->program), 0);
+	close(fds.fd);
 }
 
 static void crowd(void **state)
@@ -473,10 +547,12 @@ int main(int argc, char **argv)
 		SCREEN_TEST(outputs),
 		SCREEN_TEST(cursors),
 		SCREEN_TEST(passwords),
+		SCREEN_TEST(that_cannot_be),
 		SCREEN_TEST(sizes),
 		SCREEN_TEST(sizes_that_are_fixed),
 		SCREEN_TEST(typed),
 		SCREEN_TEST(noise),
+		SCREEN_TEST(hello_in_part),
 		SCREEN_TEST(crowd),
 	};
 
