@@ -7,28 +7,23 @@
 . "$(dirname "$0")/lib.sh"
 . "$here/gpu.sh"
 
-# capture FILE: by gvnccapture, which knows no Unix sockets
-capture()
+# gvnccapture knows no Unix sockets.
+bridge_start()
 {
-	local display=$((1000 + RANDOM % 20000)) bridge
-
-	socat "TCP-LISTEN:$((5900 + display)),bind=127.0.0.1" "UNIX-CONNECT:$dir/vnc" &
+	display=$((1000 + RANDOM % 20000))
+	socat "TCP-LISTEN:$((5900 + display)),bind=127.0.0.1,fork" "UNIX-CONNECT:$dir/vnc" &
 	bridge=$!
-	sleep 0.3
-	timeout 20 gvnccapture -q "127.0.0.1:$display" "$1"
-	kill "$bridge" 2>/dev/null
-	wait "$bridge" 2>/dev/null
 }
 
 capture_is()
 {
-	capture "$dir/seen.png" && "$picture" "$@" "$dir/seen.png"
+	timeout 20 gvnccapture -q "127.0.0.1:$display" "$dir/seen.png" &&
+		"$picture" "$@" "$dir/seen.png"
 }
 
 check_seen()
 {
-	wait_for 5 capture_is "$@" >/dev/null 2>&1
-	check "a viewer sees $1 $2 $3: 0 pixels differ" capture_is "$@"
+	check "a viewer sees $1 $2 $3: 0 pixels differ" wait_for 20 capture_is "$@"
 }
 
 backend_start hands cli/vhu-input --stream "$dir/hands.stream" --kind keyboard,absolute
@@ -38,6 +33,7 @@ gpu_guest_start -no-reboot $(gpu_device gpu) -chardev "socket,id=hands,path=$dir
 order 'modprobe virtio_input; modprobe evdev'
 order 'for i in /dev/input/event*; do cat $i >/tmp/events.${i##*/} & done'
 order 'setsid sh </dev/tty1 >/tmp/typed 2>&1 &'
+bridge_start
 order draw pattern 1 1280x800
 check_seen pattern 1 1280x800
 order draw pattern 2 1366x768
@@ -49,6 +45,7 @@ order 'list() { cat /tmp/events.* | od -An -v -t x1 -w24 | cut -c 50- >/tmp/list
 order 'clicked() { list; grep "^01 00 10 01 01 00 00 00" /tmp/list; }'
 order 'check "a click: BTN_LEFT" wait_for 10 clicked'
 order 'check "at a place: ABS_X" grep "^03 00 00 00" /tmp/list'
+kill $bridge
 guest_end
 backend_stop gpu
 backend_stop hands
