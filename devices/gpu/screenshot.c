@@ -3,17 +3,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <png.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/fd.h"
 #include "common/base/log.h"
 
 /* Somebody may be waiting for it, and disks are large. */
@@ -110,10 +111,9 @@ static int write_as(const char *from, int fd, const struct vhu_gpu_picture *pict
 	}
 	errno = 0;
 	r = write_file(file, picture);
-	/* As any other new file: a temporary one is for its owner only. */
-	if (r == 0 && (fflush(file) || fchmod(fd, 0644) < 0))
+	/* Some file systems say only now that it could not be written. */
+	if (fclose(file) && r == 0)
 		r = -errno;
-	fclose(file);
 	return r < 0 ? r : give_name(from, dir, picture, ret_path);
 }
 
@@ -122,9 +122,11 @@ int vhu_gpu_write_png(const struct vhu_gpu_picture *picture, const char *dir, ch
 	cleanup_free char *from = NULL;
 	int fd, r;
 
-	if (asprintf(&from, "%s/.vhu-gpu-XXXXXX", dir) < 0)
+	if (asprintf(&from, "%s/.vhu-gpu-%u-%d-%" PRIu64, dir, picture->scanout, getpid(),
+		     vhu_now_ns()) < 0)
 		return -ENOMEM;
-	fd = mkostemp(from, O_CLOEXEC);
+	/* As any other new file: the umask says who may read it. */
+	fd = open(from, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 	if (fd < 0)
 		return -errno;
 	r = write_as(from, fd, picture, dir, ret_path);

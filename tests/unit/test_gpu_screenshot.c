@@ -17,6 +17,7 @@
 #include <png.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "devices/gpu/screenshot.h"
@@ -87,6 +88,23 @@ static void written(void **state)
 	}
 }
 
+/* Who may see the guest's screen is for the umask to say. */
+static void for_its_owner(void **state)
+{
+	struct vhu_gpu_picture picture = draw(0);
+	mode_t before = umask(077);
+	struct stat st;
+	char *path;
+
+	(void)state;
+	assert_int_equal(vhu_gpu_write_png(&picture, dir, &path), 0);
+	umask(before);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	unlink(path);
+	free(path);
+}
+
 static void not_written(void **state)
 {
 	struct vhu_gpu_picture picture = draw(0);
@@ -110,6 +128,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(written),
+		cmocka_unit_test(for_its_owner),
 		cmocka_unit_test(not_written),
 	};
 	int r;
