@@ -168,6 +168,7 @@ static const struct vhu_program program = {
 	.signals = signals,
 	.n_signals = ARRAY_SIZE(signals),
 	.qemu_device = "vhost-user-gpu-pci",
+	.qemu_options = "-vga none",
 	.qemu_properties = print_properties,
 };
 

@@ -108,6 +108,8 @@ int vhu_print_qemu_device(const struct vhu_program *program, const void *options
 
 	if (r < 0)
 		return r;
+	if (program->qemu_options)
+		printf(" \\\n%s", program->qemu_options);
 	printf(" \\\n-device %s,chardev=vhu%u", program->qemu_device, index);
 	if (program->qemu_properties)
 		program->qemu_properties(options, stdout);

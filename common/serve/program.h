@@ -72,6 +72,7 @@ struct vhu_program {
 
 	/* --print-qemu-args: "vhost-user-blk-pci"; ",num-queues=4" and the like go to out. */
 	const char *qemu_device;
+	const char *qemu_options; /* what it needs besides: "-vga none"; optional */
 	void (*qemu_properties)(const void *options, FILE *out); /* optional */
 	bool qemu_reconnects; /* QEMU's device bears a lost back-end */
 };

@@ -483,9 +483,29 @@ static void statistics_at_the_end(void **state)
 	free(said);
 }
 
+/* QEMU's usual card would be beside ours, and in front of it. */
+static void qemu_lines(void **state)
+{
+	const char *build = getenv("VHU_BUILD");
+	char command[256], text[1024];
+	FILE *lines;
+	size_t n;
+
+	(void)state;
+	snprintf(command, sizeof(command), "%s/cli/vhu-gpu --socket-path /g --print-qemu-args",
+		 build ? build : ".");
+	lines = popen(command, "r");
+	assert_non_null(lines);
+	n = fread(text, 1, sizeof(text) - 1, lines);
+	text[n] = '\0';
+	assert_int_equal(pclose(lines), 0);
+	assert_non_null(strstr(text, "-vga none \\\n-device vhost-user-gpu-pci,chardev=vhu0\n"));
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(qemu_lines),
 		SCREEN_TEST(creations),
 		SCREEN_TEST(backings),
 		SCREEN_TEST(transfers),
