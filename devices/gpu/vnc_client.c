@@ -66,6 +66,8 @@ struct vhu_gpu_vnc_client {
 	uint64_t greeting_end_ns;
 };
 
+static void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 static void log_debug(const char *format, ...)
 {
 	char line[256];
