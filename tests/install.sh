@@ -194,9 +194,9 @@ add_contrib()
 	tmp=$(mktemp -d "$cache/contrib.XXXXXX")
 	trap 'rm -rf "$tmp"' EXIT
 	(cd "$tmp" && apt -o APT::Sandbox::User=root download "qemu-system-gui=$version")
-	dpkg-deb -x "$tmp"/*.deb "$tmp/root"
-	cp "$tmp/root/usr/lib/qemu/vhost-user-gpu" "$tmp"
-	rm -rf "$tmp"/*.deb "$tmp/root"
+	dpkg-deb -x "$tmp"/*.deb "$tmp/unpacked"
+	cp "$tmp/unpacked/usr/lib/qemu/vhost-user-gpu" "$tmp"
+	rm -rf "$tmp"/*.deb "$tmp/unpacked"
 	echo "$version" >"$tmp/version"
 	rm -rf "$cache/contrib"
 	mv "$tmp" "$cache/contrib"
