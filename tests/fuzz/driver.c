@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "common/backend/vring.h"
+#include "common/base/log.h"
 #include "common/base/num.h"
 
 #define UADDR 0x7f0000000000ull
@@ -149,7 +150,7 @@ void driver_scribble(struct driver *s)
 	memcpy(driver_guest + at, bytes, n);
 }
 
-void driver_make_memory(void)
+static void make_memory(void)
 {
 	const struct vhu_memory_region region = { .gpa = DRIVER_GPA, .size = DRIVER_BYTES,
 						  .uaddr = UADDR };
@@ -164,7 +165,8 @@ void driver_make_memory(void)
 	close(fd);
 }
 
-void driver_start(struct driver *s, struct input *in, struct vhu_device *device, unsigned n_queues)
+/* All rings begin. */
+static void begin(struct driver *s, struct input *in, struct vhu_device *device, unsigned n_queues)
 {
 	*s = (struct driver){ .in = in, .device = device, .n_queues = n_queues };
 	s->worker = vhu_device_worker(device, 0);
@@ -175,8 +177,32 @@ void driver_start(struct driver *s, struct input *in, struct vhu_device *device,
 	start_all(s);
 }
 
-void driver_end(struct driver *s)
+/* Nothing is in flight. */
+static void end(struct driver *s)
 {
 	stop_all(s, VHU_DRAIN_SESSION_GONE);
 	vhu_device_unref(s->device);
+}
+
+void driver_run(const uint8_t *data, size_t size, struct vhu_device *(*make)(void),
+		unsigned n_queues, const driver_step *steps, unsigned n_steps)
+{
+	struct input in = { data, size };
+	struct driver s;
+	int lowest;
+
+	if (!driver_memory) {
+		vhu_log_set_level(VHU_LOG_ERROR);
+		make_memory();
+		/* The first device opens what the process keeps. */
+		vhu_device_unref(make());
+	}
+	lowest = lowest_fd();
+	begin(&s, &in, make(), n_queues);
+	for (unsigned i = 0; i < 200 && in.left; i++) {
+		steps[input_below(&in, n_steps)](&s);
+		driver_turn(&s, 0);
+	}
+	end(&s);
+	expect(lowest_fd() == lowest);
 }

@@ -20,7 +20,7 @@
 
 struct driver {
 	struct input *in;
-	struct vhu_device *device; /* the driver takes it */
+	struct vhu_device *device;
 	struct vhu_worker *worker;
 	unsigned n_queues;
 	uint16_t next_desc[DRIVER_QUEUES], avail_idx[DRIVER_QUEUES];
@@ -29,14 +29,13 @@ struct driver {
 /* Of all runs. */
 extern struct vhu_memory *driver_memory;
 extern char *driver_guest;
-/* Once. */
-void driver_make_memory(void);
 
-/* All rings begin. */
-void driver_start(struct driver *driver, struct input *in, struct vhu_device *device,
-		  unsigned n_queues);
-/* They end, and the device with them. Nothing is in flight. */
-void driver_end(struct driver *driver);
+typedef void (*driver_step)(struct driver *driver);
+
+/* A run: steps that the input chooses, on a new device. In the end no fd of it is left. */
+void driver_run(const uint8_t *data, size_t size, struct vhu_device *(*make)(void),
+		unsigned n_queues, const driver_step *steps, unsigned n_steps);
+
 void driver_reset(struct driver *driver);
 /* The guest stops and goes on. What it gets then is what it had not got before. */
 void driver_stop_and_go(struct driver *driver);

@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <linux/virtio_gpu.h>
 
-#include "common/base/log.h"
 #include "common/base/num.h"
 #include "devices/gpu/gpu.h"
 #include "tests/fuzz/driver.h"
@@ -265,36 +264,25 @@ static void save_and_load(struct driver *s)
 	free(bytes);
 }
 
+static struct vhu_device *make(void)
+{
+	static struct vhu_gpu_options options;
+	struct vhu_device *device;
+
+	options = vhu_gpu_defaults;
+	options.max_resource_mem = 16u << 20;
+	expect(vhu_gpu_new(&options, &device) == 0);
+	return device;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static void (*const steps[])(struct driver *s) = {
+	static const driver_step steps[] = {
 		create, create, attach, attach, transfer, transfer, set_scanout, set_scanout,
 		flush, flush, unref, detach, create_blob, set_scanout_blob, ask, cursor, anything,
 		driver_stop_and_go, driver_reset, driver_scribble, other_memory, save_and_load,
 	};
-	static struct vhu_gpu_options options;
-	struct input in = { data, size };
-	struct vhu_device *device;
-	struct driver s;
-	int lowest;
 
-	if (!driver_memory) {
-		vhu_log_set_level(VHU_LOG_ERROR);
-		driver_make_memory();
-		options = vhu_gpu_defaults;
-		options.max_resource_mem = 16u << 20;
-		/* The first device opens what the process keeps. */
-		expect(vhu_gpu_new(&options, &device) == 0);
-		vhu_device_unref(device);
-	}
-	lowest = lowest_fd();
-	expect(vhu_gpu_new(&options, &device) == 0);
-	driver_start(&s, &in, device, 2);
-	for (unsigned i = 0; i < 200 && in.left; i++) {
-		steps[input_below(&in, ARRAY_SIZE(steps))](&s);
-		driver_turn(&s, 0);
-	}
-	driver_end(&s);
-	expect(lowest_fd() == lowest);
+	driver_run(data, size, make, 2, steps, ARRAY_SIZE(steps));
 	return 0;
 }

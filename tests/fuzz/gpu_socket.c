@@ -8,13 +8,13 @@
 
 #include <errno.h>
 #include <sys/socket.h>
-#include <sys/timerfd.h>
 
 #include "common/base/fd.h"
 #include "common/base/log.h"
 #include "common/base/num.h"
 #include "common/wire/gpu_protocol.h"
 #include "devices/gpu/output.h"
+#include "tests/fuzz/clock.h"
 #include "tests/fuzz/input.h"
 
 #define SEND_BYTES 8192 /* in the kernel, so that it is full soon */
@@ -52,33 +52,11 @@ static const struct vhu_gpu_rect sizes[] = {
 	{ 0 }, { 0, 0, 1, 1 }, { 0, 0, 64, 64 }, { 0, 0, 65, 63 }, { 0, 0, 190, 130 },
 	{ 0, 0, 130, 1100 },
 };
-static uint64_t now_ns = NS_PER_SEC;
 
-/* --- what the input decides in the system's place --------------------------------------------- */
+/* --- what is otherwise than the system has it ------------------------------------------------- */
 
-uint64_t __wrap_vhu_now_ns(void);
-int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *when,
-			   struct itimerspec *old);
-int __real_timerfd_settime(int fd, int flags, const struct itimerspec *when,
-			   struct itimerspec *old);
 int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t len);
 int __real_setsockopt(int fd, int level, int name, const void *value, socklen_t len);
-
-uint64_t __wrap_vhu_now_ns(void)
-{
-	return now_ns;
-}
-
-/* Any timer fires at the next turn; whoever finds that it is too early sets it again. */
-int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *when,
-			   struct itimerspec *old)
-{
-	struct itimerspec soon = *when;
-
-	if (soon.it_value.tv_sec || soon.it_value.tv_nsec)
-		soon.it_value = (struct timespec){ .tv_nsec = 1 };
-	return __real_timerfd_settime(fd, flags, &soon, old);
-}
 
 int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 {
@@ -360,7 +338,7 @@ static void ask(struct scene *s)
 
 static void wait(struct scene *s)
 {
-	now_ns += input_u8(s->in) * (NS_PER_SEC / 32);
+	clock_ns += input_u8(s->in) * (NS_PER_SEC / 32);
 	vhu_loop_turn(s->loop, 0);
 }
 
@@ -399,7 +377,7 @@ static void compare(struct scene *s)
 		ssize_t n = read_some(s, SIZE_MAX);
 
 		/* What is asked still is given up. */
-		now_ns += NS_PER_SEC / 4;
+		clock_ns += NS_PER_SEC / 4;
 		closed = n < 0;
 		quiet = vhu_loop_turn(s->loop, 0) <= 0 && n == 0 && read_some(s, SIZE_MAX) == 0;
 	}

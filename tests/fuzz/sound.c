@@ -6,42 +6,13 @@
  * flight, and no fd is left.
  */
 
-#include <sys/timerfd.h>
-
-#include "common/base/fd.h"
-#include "common/base/log.h"
 #include "common/base/num.h"
 #include "devices/sound/protocol.h"
 #include "devices/sound/sound.h"
+#include "tests/fuzz/clock.h"
 #include "tests/fuzz/driver.h"
 
 #define OPENING_NS (200 * NS_PER_US) /* what the thread that opens a host may need */
-
-static uint64_t now_ns = NS_PER_SEC;
-
-/* --- time: the input's ---------------------------------------------------------------------- */
-
-uint64_t __wrap_vhu_now_ns(void);
-int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *when,
-			   struct itimerspec *old);
-int __real_timerfd_settime(int fd, int flags, const struct itimerspec *when,
-			   struct itimerspec *old);
-
-uint64_t __wrap_vhu_now_ns(void)
-{
-	return now_ns;
-}
-
-/* Any timer fires at the next turn; whoever finds that it is too early sets it again. */
-int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *when,
-			   struct itimerspec *old)
-{
-	struct itimerspec soon = *when;
-
-	if (soon.it_value.tv_sec || soon.it_value.tv_nsec)
-		soon.it_value = (struct timespec){ .tv_nsec = 1 };
-	return __real_timerfd_settime(fd, flags, &soon, old);
-}
 
 /* --- the driver ----------------------------------------------------------------------------- */
 
@@ -120,7 +91,7 @@ static void give_event_buffer(struct driver *s)
 
 static void pass_time(struct driver *s)
 {
-	now_ns += input_u8(s->in) * (input_u8(s->in) & 1 ? NS_PER_MS : 100 * NS_PER_MS);
+	clock_ns += input_u8(s->in) * (input_u8(s->in) & 1 ? NS_PER_MS : 100 * NS_PER_MS);
 	driver_turn(s, 0);
 }
 
@@ -130,9 +101,10 @@ static void let_open(struct driver *s)
 	driver_turn(s, OPENING_NS);
 }
 
-static const struct vhu_sound_options *some_options(void)
+static struct vhu_device *make(void)
 {
 	static struct vhu_sound_options options;
+	struct vhu_device *device;
 
 	options = vhu_sound_defaults;
 	options.controls = true;
@@ -143,35 +115,17 @@ static const struct vhu_sound_options *some_options(void)
 			.rates = UINT64_MAX, .channels_max = 8,
 		};
 	options.jacks[options.n_jacks++] = "a jack";
-	return &options;
+	expect(vhu_sound_new(&options, &device) == 0);
+	return device;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static void (*const steps[])(struct driver *s) = {
+	static const driver_step steps[] = {
 		ask, command, command, command, send_message, send_message, give_event_buffer,
 		pass_time, pass_time, let_open, driver_stop_and_go, driver_reset, driver_scribble,
 	};
-	struct input in = { data, size };
-	struct vhu_device *device;
-	struct driver s;
-	int lowest;
 
-	if (!driver_memory) {
-		vhu_log_set_level(VHU_LOG_ERROR);
-		driver_make_memory();
-		/* The first device opens what the process keeps. */
-		expect(vhu_sound_new(some_options(), &device) == 0);
-		vhu_device_unref(device);
-	}
-	lowest = lowest_fd();
-	expect(vhu_sound_new(some_options(), &device) == 0);
-	driver_start(&s, &in, device, 4);
-	for (unsigned i = 0; i < 200 && in.left; i++) {
-		steps[input_below(&in, ARRAY_SIZE(steps))](&s);
-		driver_turn(&s, 0);
-	}
-	driver_end(&s);
-	expect(lowest_fd() == lowest);
+	driver_run(data, size, make, 4, steps, ARRAY_SIZE(steps));
 	return 0;
 }
