@@ -41,7 +41,6 @@ struct vhu_gpu_output_sink {
 struct vhu_gpu_viewer;
 
 struct vhu_gpu_viewer_ops {
-	const char *name;
 	/* Does anybody look? Else pictures need not be brought up to date. */
 	bool (*wants)(struct vhu_gpu_viewer *viewer);
 	/*

@@ -42,7 +42,6 @@ struct vhu_gpu_renderer_sink {
 
 /* Ids have been checked: create's is free, all others are there. */
 struct vhu_gpu_renderer_ops {
-	const char *name;
 	int (*open)(struct vhu_gpu_renderer_sink *sink, struct vhu_gpu_renderer **ret_renderer);
 	/* With all that it has. */
 	void (*close)(struct vhu_gpu_renderer *renderer);

@@ -360,7 +360,6 @@ static void close_2d(struct vhu_gpu_renderer *renderer)
 }
 
 const struct vhu_gpu_renderer_ops vhu_gpu_renderer_2d = {
-	.name = "2d",
 	.open = open_2d,
 	.close = close_2d,
 	.update_memory = update_memory,

@@ -378,7 +378,6 @@ static void free_socket(struct vhu_gpu_viewer *viewer)
 }
 
 static const struct vhu_gpu_viewer_ops viewer_ops = {
-	.name = "front-end",
 	.wants = wants,
 	.resized = resized,
 	.changed = changed,

@@ -466,7 +466,6 @@ static void free_vnc(struct vhu_gpu_viewer *viewer)
 }
 
 static const struct vhu_gpu_viewer_ops viewer_ops = {
-	.name = "VNC",
 	.wants = wants,
 	.resized = resized,
 	.changed = changed,
