@@ -62,7 +62,7 @@ struct vnc {
 	struct place places[VHU_GPU_OUTPUTS_MAX];
 	unsigned n_places;
 	struct seat seats[CLIENTS_MAX];
-	struct vhu_log_limit log_limit;
+	struct vhu_log_limit log_limit, visits_limit;
 };
 
 static struct vnc *of(struct vhu_gpu_viewer *viewer)
@@ -176,7 +176,8 @@ static void go(struct vnc *vnc, struct seat *seat)
 	vhu_gpu_vnc_client_end(seat->client);
 	if (seat->types)
 		vhu_gpu_remote_input_release(vnc->input);
-	vhu_info("VNC: a viewer of %s has gone", vnc->places[seat->scanout].title);
+	vhu_log_limited(&vnc->visits_limit, VHU_LOG_INFO, "VNC: a viewer of %s has gone",
+			vnc->places[seat->scanout].title);
 	set_used(vnc, seat, false);
 }
 
@@ -312,7 +313,8 @@ static void on_client(void *data, uint32_t events)
 		refuse(place, strerror(-r));
 		return;
 	}
-	vhu_info("VNC: a viewer of %s has come", place->title);
+	vhu_log_limited(&vnc->visits_limit, VHU_LOG_INFO, "VNC: a viewer of %s has come",
+			place->title);
 	vhu_source_set_timer(vnc->door, DOOR_NS);
 	set_used(vnc, seat, true);
 }

@@ -64,6 +64,7 @@ struct vhu_gpu_vnc_client {
 	uint32_t *pixels;
 	uint32_t width, height;
 	uint64_t greeting_end_ns;
+	struct vhu_log_limit log_limit;
 };
 
 static void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -152,7 +153,8 @@ static rfbBool check_password(rfbClientPtr rfb, const char *response, int len)
 	rfbEncryptBytes(expected, password);
 	if (len == CHALLENGESIZE && memcmp(expected, response, CHALLENGESIZE) == 0)
 		return TRUE;
-	vhu_warning("VNC: a viewer of %s has a wrong password", client->screen->desktopName);
+	vhu_log_limited(&client->log_limit, VHU_LOG_WARNING,
+			"VNC: a viewer of %s has a wrong password", client->screen->desktopName);
 	do_penance(client);
 	return FALSE;
 }

@@ -45,6 +45,16 @@ static bool has_said(const struct screen *screen, const char *text)
 	return strstr(said, text);
 }
 
+static unsigned lines_said(const struct screen *screen)
+{
+	cleanup_free char *said = program_said(&screen->program);
+	unsigned n = 0;
+
+	for (const char *at = said; (at = strchr(at, '\n')); at++)
+		n++;
+	return n;
+}
+
 static const char *const plain[] = { "--vnc", "unix:DIR/vnc", NULL };
 
 static void redraw(struct screen *screen, uint32_t id, uint32_t seed)
@@ -181,6 +191,15 @@ static void outputs(void **state)
 	viewer_close(&right);
 }
 
+/* The guest shows something, and somebody has seen it. */
+static void begin_seen(struct screen *screen, struct viewer *viewer)
+{
+	begin(screen, plain);
+	screen_show(screen, 0, 1, 1, WIDTH, HEIGHT);
+	assert_true(viewer_open(viewer, in_folder(screen, "vnc"), NULL));
+	expect_seen(viewer, 1, WIDTH, HEIGHT);
+}
+
 /* --- cursors --------------------------------------------------------------------------------- */
 
 struct cursor_expected {
@@ -225,10 +244,7 @@ static void cursors(void **state)
 	struct screen *screen = *state;
 	struct viewer viewer;
 
-	begin(screen, plain);
-	screen_show(screen, 0, 1, 1, WIDTH, HEIGHT);
-	assert_true(viewer_open(&viewer, in_folder(screen, "vnc"), NULL));
-	expect_seen(&viewer, 1, WIDTH, HEIGHT);
+	begin_seen(screen, &viewer);
 	make_cursor(screen, 5);
 	assert_int_equal(screen_cursor(screen, VIRTIO_GPU_CMD_UPDATE_CURSOR, 0, 5, 30, 40), OK);
 	expect_cursor(&viewer, (struct cursor_expected){ 30, 40, true });
@@ -301,15 +317,12 @@ static void that_cannot_be(void **state)
 	write_file(in_folder(screen, "vnc.1"), "");
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		cleanup_free char *said = NULL;
-		size_t n_lines = 0;
 
 		screen_start(screen, rows[i].args);
 		assert_int_equal(program_wait(&screen->program, WAIT_MS), rows[i].status);
 		said = program_said(&screen->program);
 		assert_non_null(strstr(said, rows[i].says));
-		for (const char *at = said; (at = strchr(at, '\n')); at++)
-			n_lines++;
-		assert_int_equal(n_lines, i + 1);
+		assert_int_equal(lines_said(screen), i + 1);
 		assert_int_equal(stat(in_folder(screen, "vnc"), &st), -1);
 	}
 }
@@ -341,10 +354,7 @@ static void sizes(void **state)
 	struct screen *screen = *state;
 	struct viewer viewer;
 
-	begin(screen, plain);
-	screen_show(screen, 0, 1, 1, WIDTH, HEIGHT);
-	assert_true(viewer_open(&viewer, in_folder(screen, "vnc"), NULL));
-	expect_seen(&viewer, 1, WIDTH, HEIGHT);
+	begin_seen(screen, &viewer);
 	viewer_resize(&viewer, 1111, 777);
 	expect_status(&viewer, 4);
 	while (le32toh(mode_of(screen).width) != 1111)
@@ -484,6 +494,8 @@ static void noise(void **state)
 	for (unsigned i = 0; i < 100; i++)
 		close(viewer_dial(in_folder(screen, "vnc")));
 	program_wait_fds(&screen->program, n_fds);
+	/* Who comes and goes fills no log. */
+	assert_true(lines_said(screen) < 100);
 }
 
 /* Within the 100 ms in which libvncserver looks for a WebSocket. */
