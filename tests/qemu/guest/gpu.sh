@@ -10,14 +10,20 @@ load_gpu()
 	check "a console on the card" wait_for 10 [ -e /dev/fb0 ]
 }
 
-# Without the card's console, which holds it.
-unload_gpu()
+# The card has no console any more.
+release_console()
 {
 	local console
 
 	for console in /sys/class/vtconsole/*; do
 		! grep -q "frame buffer" $console/name || echo 0 >$console/bind
 	done
+}
+
+# Without its console, which holds it.
+unload_gpu()
+{
+	release_console
 	modprobe -r virtio-gpu
 }
 
@@ -49,7 +55,8 @@ undraw()
 	drawer=
 }
 
-# Until the host has nothing more to say.
+# Until the host has nothing more to say. Nothing is drawn then any more: Linux that powers off
+# breaks the rings before the console, whose cursor blinks, and complains of what does not go there.
 obey()
 {
 	local line
@@ -64,4 +71,5 @@ obey()
 		echo "obeyed"
 	done
 	undraw
+	release_console
 }
