@@ -100,7 +100,7 @@ uint32_t vhu_sound_read_tlv(struct vhu_sound *sound, struct vhu_sound_request *r
 	place = find_element(sound, request, VIRTIO_SND_CTL_ACCESS_TLV_READ, &status);
 	if (!place)
 		return status;
-	if (request->writer.left < sizeof(struct virtio_snd_ctl_tlv))
+	if (request->writer.left < sizeof(struct vhu_snd_ctl_tlv))
 		return VIRTIO_SND_S_BAD_MSG;
 	n = place->card->ops->tlv(place->card, place->index, words, TLV_WORDS_MAX);
 	if (n < 0)

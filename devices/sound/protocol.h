@@ -2,14 +2,14 @@
 #ifndef VHU_DEVICES_SOUND_PROTOCOL_H
 #define VHU_DEVICES_SOUND_PROTOCOL_H
 
-/* What virtio 1.3, 5.14 has and the header of a kernel before 6.11 has not. */
+/* What virtio 1.3, 5.14 has and the headers of older kernels (Debian 12's) have not. */
 
 #include <assert.h>
 #include <stdint.h>
 
 #include <linux/virtio_snd.h>
 
-#ifndef VIRTIO_SND_F_CTLS
+#ifndef VHU_HAVE_SND_CTLS
 #define VIRTIO_SND_F_CTLS 0
 
 enum {
@@ -96,12 +96,6 @@ struct virtio_snd_ctl_value {
 	} value;
 };
 
-struct virtio_snd_ctl_tlv {
-	__le32 type;
-	__le32 length;
-	__le32 value[];
-};
-
 enum {
 	VIRTIO_SND_CTL_EVT_MASK_VALUE = 0,
 	VIRTIO_SND_CTL_EVT_MASK_INFO,
@@ -122,6 +116,13 @@ struct virtio_snd_ctl_event {
 /* virtio_snd_config as it is with VIRTIO_SND_F_CTLS. */
 struct vhu_snd_config {
 	__le32 jacks, streams, chmaps, controls;
+};
+
+/* virtio_snd_ctl_tlv, which no kernel header has. */
+struct vhu_snd_ctl_tlv {
+	__le32 type;
+	__le32 length;
+	__le32 value[];
 };
 
 static_assert(sizeof(struct virtio_snd_pcm_info) == 32, "virtio 1.3, 5.14.6.6.2");
